@@ -1,0 +1,36 @@
+import type { Json } from './canonical-json.ts'
+
+/** What was staged: plain data, kept in the journal, from which another process can finish after a crash. Never a secret. */
+export type Staged = { readonly [key: string]: Json }
+
+export type SwapState = 'before' | 'between' | 'after'
+
+/**
+ * The swap of one target (a service, a mount, the code) to what was staged. Order: hold, lastCapture, forward, readBack, release, discard.
+ * After a crash `inspect` decides which of them are left.
+ *
+ * Laws:
+ * - `inspect` finds the state by looking at the target, and changes nothing.
+ * - `forward`, `back` and `discard` are idempotent: from any state, also one that SIGKILL left, they end in `after`, `before` and nothing left over.
+ * - Whatever stands at a live name is set aside, never overwritten or merged.
+ * - What a writer was told is done before the swap is kept, however late it came; so is what `back` replaces.
+ */
+export interface Swap {
+  inspect(): Promise<SwapState>
+  /** Makes writers wait, where the target can; or throws `busy` naming who is in the way. */
+  hold(limitMs: number): Promise<void>
+  /**
+   * Inside the hold, not in state `after`: keeps, durable and read back, what `forward` is about to replace and setting aside will not keep.
+   * Gives what the journal must hold before `forward` may run. This swap goes on with it itself.
+   */
+  lastCapture(): Promise<Staged>
+  forward(): Promise<void>
+  /** To `before`. What it replaces is kept in the set-asides. */
+  back(): Promise<void>
+  /** State `after`, inside the hold: throws `damaged` when the live data is not what was staged. */
+  readBack(): Promise<void>
+  /** Lets writers go on. */
+  release(): Promise<void>
+  /** Drops what was staged and set aside, and nothing else. */
+  discard(): Promise<void>
+}

@@ -1,0 +1,135 @@
+import type { GenericSchema, InferOutput } from 'valibot'
+import type { Json } from '../domain/canonical-json.ts'
+import type { ContentSink, ContentSource } from '../domain/content.ts'
+import type { Presence, ServiceRecord } from '../domain/manifest.ts'
+import type { Staged, Swap } from '../domain/swap.ts'
+import type { Trace } from '../system/trace.ts'
+
+/**
+ * A service driver captures and restores one kind of state. A new driver is one file in this folder, named after the type that the
+ * configuration gives (`type: sqlite` → sqlite.ts, default export); larger ones keep their parts in a folder of the same name.
+ * The contract suite (test/contract/service-driver.ts) holds every driver to the laws below.
+ *
+ * Laws:
+ * - A driver MUST touch exactly what its configuration names, and drop only what it made itself.
+ * - What `capture` gives MUST be canonical: unchanged data gives byte-identical streams.
+ * - A capture MUST be the state at `point`, or name what is not in `live`.
+ * - After `release`, or when the process dies in any way, no writer may be left waiting.
+ * - Nothing before `Swap.forward` may change the live data.
+ * - `forward`, `back`, `discard` MUST be idempotent and judge by looking at the target, not by memory: they run again in another process after a crash.
+ * - No write that a writer was told is done before the swap may be lost: it is in what `before` gives.
+ */
+export interface ServiceDriver<Schema extends GenericSchema = GenericSchema> {
+  readonly type: string
+  readonly kind: 'service' | 'mount'
+  /** The keys that the configuration may hold for this type (a valibot strictObject; `type` itself is checked before). */
+  readonly schema: Schema
+  /** What of this type the project seems to have, for `git env init`. Reads only. */
+  detect(project: Project): Promise<readonly Detected[]>
+  /** Does not connect, and does not fail when nothing is there. Wrong configuration is refused here (`usage` or `refused`). */
+  open(config: InferOutput<Schema>, context: ServiceContext): Promise<Service>
+}
+
+export type Project = {
+  readonly directory: string
+  /** Paths that git tracks, relative to the directory, `/` between. */
+  readonly tracked: ReadonlySet<string>
+}
+
+export type Detected = {
+  /** A proposed name, `[a-z][a-z0-9-]*`. */
+  readonly name: string
+  readonly config: Readonly<Record<string, Json>>
+  /** Why it is proposed: shown beside it as a comment. */
+  readonly reason: string
+}
+
+export type ServiceContext = {
+  readonly name: string
+  /** What `{env}` stands for: slug and hash of the branch. */
+  readonly environmentKey: string
+  /** The work tree's top folder, absolute, real path. */
+  readonly projectDirectory: string
+  /** The Git common dir and the store: no mount may lie in one of them. */
+  readonly forbidden: readonly string[]
+  /** A folder of this service alone that outlives the command: caches, staging, set-asides. Made when needed. */
+  readonly privateDirectory: string
+  /** Whether `git env allow` was given: paths outside the project, commands, other hosts. */
+  readonly allowed: boolean
+  /** Absolute paths inside a mount that are not the mount's: tracked files, SQLite databases with their companions. */
+  readonly foreign: ReadonlySet<string>
+  readonly trace: Trace
+  readonly signal: AbortSignal
+}
+
+export type Probe = {
+  readonly presence: Presence
+  /** One line for people: what was found (`SQLite 3.45, WAL, 3 tables`). */
+  readonly summary: string
+  /** Plain bytes of the data, as far as that is cheap to tell. */
+  readonly bytes: number
+  readonly versions: Readonly<Record<string, string>>
+  /** The consistency that a capture can reach, and what would give more. */
+  readonly rung: string
+  /** What a restore does to this service: `rename` takes milliseconds, `in place` up to seconds. */
+  readonly swap: 'rename' | 'in place'
+  /** What will not be captured or restored exactly, and other things that `doctor` shows. */
+  readonly warnings: readonly string[]
+}
+
+export interface Service {
+  readonly name: string
+  readonly driver: ServiceDriver
+  /** Real paths of what this service owns, for locks and for keeping mounts away from them. */
+  readonly resources: readonly string[]
+  probe(): Promise<Probe>
+  /**
+   * Prepares a capture: connects, and may read ahead into the sink. Writers go on.
+   * `damage: 'keep'` (safety snapshots) takes what is damaged as its raw files; `refuse` throws `damaged`.
+   */
+  capture(sink: ContentSink, options: CaptureOptions): Promise<Capture>
+  /**
+   * Puts beside the live data all that a swap needs, durable and compared with the target, and describes it as plain data for the journal.
+   * `live` is the safety snapshot's record of what is there: only what differs need be staged.
+   */
+  stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged>
+  /** The swap of something staged, in this process or, after a crash, in another. */
+  swap(staged: Staged): ServiceSwap
+  /** Writes a stored record as files that people and the service's own tools read, into an empty folder; gives the paths. */
+  export(record: ServiceRecord, source: ContentSource, directory: string): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+export type CaptureOptions = {
+  readonly damage: 'keep' | 'refuse'
+  /** Take no part in the common point. */
+  readonly live: boolean
+  readonly progress: (bytes: number) => void
+}
+
+/** One capture, in this order: hold, point, release, copy, close. `close` may come at any time and releases. */
+export interface Capture {
+  /** Makes writers wait, within the limit, or throws `busy` naming who is in the way. */
+  hold(limitMs: number): Promise<void>
+  /** Takes the point. Called while all services of the environment are held. */
+  point(): Promise<void>
+  release(): Promise<void>
+  /** Writes the streams into the sink and gives the record. Level is `frozen` where the point was taken inside the hold. */
+  copy(): Promise<ServiceRecord>
+  close(): Promise<void>
+}
+
+export type StageOptions = {
+  readonly source: ContentSource
+  /** Only these: tables of a database, paths below a mount (`a/b` stands for the folder with all in it). Others stay as they are. */
+  readonly only?: readonly string[]
+  /** Names the restore; files that git-env makes carry it. */
+  readonly id: string
+  readonly progress: (bytes: number) => void
+}
+
+/** The swap of one service or mount; see the laws in ../domain/swap.ts. */
+export interface ServiceSwap extends Swap {
+  /** State `after`: the data as it was right before the swap, stored; `safety` is the record taken before staging. */
+  before(sink: ContentSink, safety: ServiceRecord): Promise<ServiceRecord>
+}
