@@ -43,6 +43,8 @@ export interface GitRepository {
   }>
   /** History of a ref, newest first. */
   log(options: LogOptions): Promise<readonly LogEntry[]>
+  /** A date as git reads it: `yesterday`, `2026-11-20 14:00`, `3 days ago`. */
+  date(text: string): Promise<Date>
   /** Files that differ between two commits' trees, without renames. */
   diffStat(from: string, to: string): Promise<DiffStat>
 

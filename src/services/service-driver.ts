@@ -56,7 +56,7 @@ export type ServiceContext = {
   readonly privateDirectory: string
   /** Whether `git env allow` was given: paths outside the project, commands, other hosts. */
   readonly allowed: boolean
-  /** Absolute paths inside a mount that are not the mount's: tracked files, SQLite databases with their companions. */
+  /** Absolute paths, as byte strings (see tree.ts), of what lies inside a mount and not the mount's: tracked files, SQLite databases with their companions. */
   readonly foreign: ReadonlySet<string>
   readonly trace: Trace
   readonly signal: AbortSignal

@@ -1,0 +1,112 @@
+import * as v from 'valibot'
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import type { Json } from './canonical-json.ts'
+import { EnvError } from './errors.ts'
+
+export const configFileName = '.git-env.yaml'
+export const defaultRetentionDays = 14
+
+/** One service or mount as configured; `settings` are what its driver's schema gave. */
+export type ServiceConfig = {
+  readonly name: string
+  readonly kind: 'service' | 'mount'
+  readonly type: string
+  readonly settings: Readonly<Record<string, Json>>
+}
+
+/** What `.git-env.yaml` says. Services and mounts share one space of names, ordered by name. */
+export type Config = {
+  readonly services: readonly ServiceConfig[]
+  readonly retentionDays: number
+  /** Folder of the store; undefined: the default in the Git common dir. */
+  readonly store: string | undefined
+}
+
+/** Gives the schema of a driver's settings; throws `usage` for a type that is not known. */
+export type SchemaOf = (type: string) => Promise<v.GenericSchema>
+
+const namePattern = /^[a-z][a-z0-9_-]{0,40}$/
+const name = v.pipe(
+  v.string(),
+  v.regex(namePattern, 'a name is 1 to 41 characters: a lower-case letter, then letters, digits, - or _'),
+)
+
+const root = v.strictObject({
+  services: v.optional(v.nullable(v.record(name, v.looseObject({ type: v.string('a service needs a `type`') })))),
+  mounts: v.optional(
+    v.nullable(v.record(name, v.union([v.string(), v.looseObject({})], 'a mount is a path, or has a `path`'))),
+  ),
+  retention: v.optional(
+    v.strictObject({ days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(36500))) }),
+  ),
+  store: v.optional(v.pipe(v.string(), v.minLength(1))),
+})
+
+/** Reads the text of a configuration. Every error is `usage` and names file, line and column. */
+export async function parseConfig(text: string, schemaOf: SchemaOf, fileName = configFileName): Promise<Config> {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const problem = document.errors[0]
+  if (problem) throw at(lines, problem.pos[0], problem.message, fileName)
+
+  const fail = (issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]], prefix: readonly unknown[]) => {
+    const [issue] = issues
+    const path = [...prefix, ...(issue.path ?? []).map((item) => item.key)]
+    throw at(lines, offsetOf(document.contents, path), describe(issue, path), fileName)
+  }
+  const parsed = v.safeParse(root, document.toJS({ maxAliasCount: 100 }) ?? {})
+  if (!parsed.success) return fail(parsed.issues, [])
+
+  const services: ServiceConfig[] = []
+  const add = async (kind: 'service' | 'mount', key: string, type: string, settings: Record<string, unknown>) => {
+    const path = [kind === 'service' ? 'services' : 'mounts', key]
+    if (services.some((service) => service.name === key)) {
+      throw at(lines, offsetOf(document.contents, path), `the name ${key} is taken by a service`, fileName)
+    }
+    const schema = await schemaOf(type).catch((error: Error) => {
+      throw at(lines, offsetOf(document.contents, [...path, 'type']), error.message, fileName)
+    })
+    const checked = v.safeParse(schema, settings)
+    if (!checked.success) return fail(checked.issues, path)
+    services.push({ name: key, kind, type, settings: checked.output as Record<string, Json> })
+  }
+  for (const [key, { type, ...settings }] of Object.entries(parsed.output.services ?? {})) {
+    await add('service', key, type, settings)
+  }
+  for (const [key, mount] of Object.entries(parsed.output.mounts ?? {})) {
+    await add('mount', key, 'files', typeof mount === 'string' ? { path: mount } : mount)
+  }
+  return {
+    services: services.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    retentionDays: parsed.output.retention?.days ?? defaultRetentionDays,
+    store: parsed.output.store,
+  }
+}
+
+function describe(issue: v.BaseIssue<unknown>, path: readonly unknown[]): string {
+  const where = path.join('.')
+  if (issue.type === 'strict_object' && issue.expected === 'never') return `unknown key ${where}`
+  if (issue.type === 'strict_object' || (issue.type === 'loose_object' && issue.received === 'undefined')) {
+    return `${where} is missing`
+  }
+  return `${where}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`
+}
+
+/** Where in the text the node at a path begins; for what is not there, the nearest node around it. */
+function offsetOf(contents: unknown, path: readonly unknown[]): number {
+  let node = contents
+  let offset = 0
+  for (const key of path) {
+    if (!isMap(node)) break
+    const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
+    if (!pair) break
+    offset = isScalar(pair.key) ? (pair.key.range?.[0] ?? offset) : offset
+    node = pair.value
+  }
+  return offset
+}
+
+function at(lines: LineCounter, offset: number, message: string, fileName: string): EnvError {
+  const { line, col } = lines.linePos(offset)
+  return new EnvError('usage', `${fileName}:${line}:${col}: ${message}`, { details: { line, column: col } })
+}

@@ -1,0 +1,14 @@
+/** Lower-case ULID: 26 characters of Crockford's base 32, the first 10 of them the time in milliseconds. */
+export function isSnapshotId(text: string): boolean {
+  return /^[0-7][0-9a-hjkmnp-tv-z]{25}$/.test(text)
+}
+
+/** At least four characters that a ULID could begin with. Upper case is accepted. */
+export function isSnapshotIdPrefix(text: string): boolean {
+  return /^[0-7][0-9a-hjkmnp-tv-z]{3,25}$/i.test(text)
+}
+
+/** The form in which people see ids: short, but with enough of the random part to be unique in practice. */
+export function shortId(id: string): string {
+  return id.slice(0, 12)
+}

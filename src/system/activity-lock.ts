@@ -1,0 +1,114 @@
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { EnvError, systemCode } from '../domain/errors.ts'
+import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
+
+/** What runs in an environment, as the lock file says it. */
+export type Activity = {
+  readonly command: string
+  readonly startedAt: string
+  /** The command, and the guard that finishes a swap for it: while one of them lives, the lock holds. */
+  readonly owners: readonly ProcessIdentity[]
+}
+
+export type ActivityLock = {
+  /** Names a further process as an owner: the lock then outlives this one. */
+  share(pid: number): Promise<void>
+  release(): Promise<void>
+}
+
+/** Takes the lock, or throws `busy` saying what runs there. A lock whose owners are all dead is taken over. */
+export async function acquireActivity(file: string, command: string, now: Date): Promise<ActivityLock> {
+  await mkdir(path.dirname(file), { recursive: true })
+  const mine: Activity = { command, startedAt: now.toISOString(), owners: [identify(process.pid)] }
+  for (let attempt = 0; attempt < 20; attempt++) {
+    if (await createWhole(file, mine)) return lockOf(file, mine)
+    const holder = await readActivity(file)
+    if (holder && holder.owners.some(isAlive)) throw busy(holder, now)
+    await takeAway(file, holder)
+  }
+  throw new EnvError('busy', `the lock ${file} changes hands too fast`, { hint: 'try again' })
+}
+
+/** Adds this process to an existing lock, for the guard of a command that may be gone by now. */
+export async function joinActivity(file: string): Promise<ActivityLock> {
+  const holder = await readActivity(file)
+  const mine: Activity = {
+    command: holder?.command ?? 'recover',
+    startedAt: holder?.startedAt ?? new Date(0).toISOString(),
+    owners: [...(holder?.owners.filter(isAlive) ?? []), identify(process.pid)],
+  }
+  await replaceWhole(file, mine)
+  return lockOf(file, mine)
+}
+
+export async function readActivity(file: string): Promise<Activity | undefined> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as Activity
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+function lockOf(file: string, activity: Activity): ActivityLock {
+  let current = activity
+  return {
+    async share(pid) {
+      current = { ...current, owners: [...current.owners, identify(pid)] }
+      await replaceWhole(file, current)
+    },
+    async release() {
+      const holder = await readActivity(file)
+      const others = (holder?.owners ?? []).filter((owner) => owner.pid !== process.pid && isAlive(owner))
+      if (holder && others.length > 0) await replaceWhole(file, { ...holder, owners: others })
+      else await rm(file, { force: true })
+    },
+  }
+}
+
+async function createWhole(file: string, activity: Activity): Promise<boolean> {
+  const temporary = await writeTemporary(file, activity)
+  try {
+    await link(temporary, file)
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function replaceWhole(file: string, activity: Activity): Promise<void> {
+  await rename(await writeTemporary(file, activity), file)
+}
+
+async function writeTemporary(file: string, activity: Activity): Promise<string> {
+  const temporary = `${file}.${process.pid}.new`
+  await writeFile(temporary, JSON.stringify(activity), { mode: 0o600 })
+  return temporary
+}
+
+/** Moves a dead lock away; puts it back when, in between, somebody alive had taken it. */
+async function takeAway(file: string, dead: Activity | undefined): Promise<void> {
+  const aside = `${file}.${process.pid}.dead`
+  try {
+    await rename(file, aside)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return
+    throw error
+  }
+  const moved = await readActivity(aside)
+  if (JSON.stringify(moved) !== JSON.stringify(dead)) await link(aside, file).catch(() => {})
+  await rm(aside, { force: true })
+}
+
+function busy(holder: Activity, now: Date): EnvError {
+  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(holder.startedAt)) / 1000))
+  const owner = holder.owners.find(isAlive)
+  return new EnvError('busy', `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`, {
+    hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}) and try again`,
+    details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
+  })
+}

@@ -1,0 +1,82 @@
+import type { ContentSink } from '../domain/content.ts'
+import { EnvError } from '../domain/errors.ts'
+import type { Level, Manifest, ServiceRecord } from '../domain/manifest.ts'
+import type { Capture, Service } from '../services/service-driver.ts'
+import type { Ports } from './ports.ts'
+
+/** How long writers may be made to wait for a snapshot before it gives up, in milliseconds. */
+export const holdLimitMs = 5000
+
+export type Captured = {
+  readonly services: readonly ServiceRecord[]
+  readonly consistency: Manifest['consistency']
+}
+
+export type CaptureRequest = {
+  readonly damage: 'keep' | 'refuse'
+  readonly live: boolean
+}
+
+/**
+ * Captures services and mounts at one point in time: each is prepared, then all are held together, all take their point, all are released,
+ * and only then copied, with nobody waiting. Whatever fails, nobody is left waiting.
+ */
+export async function capture(
+  ports: Ports,
+  services: readonly Service[],
+  sink: ContentSink,
+  request: CaptureRequest,
+): Promise<Captured> {
+  const captures: Capture[] = []
+  try {
+    ports.progress.phase('reading ahead')
+    for (const service of services) {
+      captures.push(
+        await service.capture(sink, { ...request, progress: (bytes: number) => ports.progress.advance(bytes) }),
+      )
+    }
+    const { heldMicros, skewMicros } = await mark(captures, request.live)
+    ports.trace('snapshot: point taken')
+    ports.progress.phase('copying')
+    const records = await copyAll(captures)
+    ports.signal.throwIfAborted()
+    const level = lowest(records.map((record) => record.level))
+    return { services: records, consistency: { level, heldMicros, skewMicros } }
+  } finally {
+    await Promise.allSettled(captures.map((each) => each.close()))
+  }
+}
+
+/** The only part during which an application may wait. */
+async function mark(captures: readonly Capture[], live: boolean): Promise<{ heldMicros: number; skewMicros: number }> {
+  const start = performance.now()
+  if (!live) {
+    for (const each of captures) await each.hold(Math.max(100, holdLimitMs - (performance.now() - start)))
+  }
+  const held = performance.now()
+  await Promise.all(captures.map((each) => each.point()))
+  const taken = performance.now()
+  await Promise.all(captures.map((each) => each.release()))
+  const released = performance.now()
+  return {
+    heldMicros: live ? 0 : Math.round((released - start) * 1000),
+    skewMicros: Math.round((taken - held) * 1000),
+  }
+}
+
+async function copyAll(captures: readonly Capture[]): Promise<ServiceRecord[]> {
+  const results = await Promise.allSettled(captures.map((each) => each.copy()))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+  return results.map((result) => (result as PromiseFulfilledResult<ServiceRecord>).value)
+}
+
+function lowest(levels: readonly Level[]): Level {
+  const order: readonly Level[] = ['live', 'point', 'frozen']
+  return order.find((level) => levels.includes(level)) ?? 'frozen'
+}
+
+/** Turns an abort into the error that people see. */
+export function cancelled(): EnvError {
+  return new EnvError('cancelled', 'cancelled', { hint: 'nothing was left half done' })
+}

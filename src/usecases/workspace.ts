@@ -1,0 +1,164 @@
+import { readFile, realpath } from 'node:fs/promises'
+import path from 'node:path'
+import { type Config, configFileName, parseConfig, type ServiceConfig } from '../domain/config.ts'
+import { type Environment, environmentOf } from '../domain/environment.ts'
+import { EnvError, systemCode } from '../domain/errors.ts'
+import { bytePath, isWithin } from '../domain/tree.ts'
+import type { GitRepository } from '../git/git-repository.ts'
+import type { Service } from '../services/service-driver.ts'
+import type { Store } from '../store/store.ts'
+import { LocalState } from './local-state.ts'
+import type { Ports } from './ports.ts'
+
+/** A repository's work tree with its environment, as a command finds it. */
+export type Workspace = {
+  readonly ports: Ports
+  readonly git: GitRepository
+  readonly state: LocalState
+  readonly environment: Environment
+  /** Top folder of the work tree, real path. */
+  readonly directory: string
+}
+
+/** A workspace with its configuration. */
+export type ConfiguredWorkspace = Workspace & { readonly config: Config; readonly configText: string; readonly allowed: boolean }
+
+export async function openWorkspace(ports: Ports, directory: string): Promise<Workspace> {
+  const git = await ports.openGit(directory)
+  const head = await git.head()
+  return {
+    ports,
+    git,
+    state: new LocalState(git.commonDirectory),
+    environment: environmentOf(head.ref),
+    directory: git.topLevel ?? git.gitDirectory,
+  }
+}
+
+/** With the configuration of the work tree, or `configText` where a journal kept another. */
+export async function configure(workspace: Workspace, configText?: string): Promise<ConfiguredWorkspace> {
+  const text = configText ?? (await readConfigText(workspace))
+  const config = await parseConfig(text, async (type) => (await workspace.ports.loadDriver(type)).schema)
+  return { ...workspace, config, configText: text, allowed: await workspace.state.isAllowed(config) }
+}
+
+async function readConfigText(workspace: Workspace): Promise<string> {
+  try {
+    return await readFile(path.join(workspace.directory, configFileName), 'utf8')
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') {
+      throw new EnvError('unavailable', `${configFileName} cannot be read`, { cause: error })
+    }
+    throw new EnvError('refused', `there is no ${configFileName} in ${workspace.directory}`, {
+      hint: 'git env init writes one',
+    })
+  }
+}
+
+/** The store that was recorded at init. One that is absent or another one is refused, never made anew. */
+export async function openStore(workspace: ConfiguredWorkspace): Promise<Store> {
+  const id = await workspace.state.storeId()
+  if (id === undefined) {
+    throw new EnvError('refused', 'this clone has no store yet', { hint: 'git env init makes one' })
+  }
+  return workspace.ports.openStore(storeLocation(workspace), id)
+}
+
+export function storeLocation(workspace: ConfiguredWorkspace): string {
+  const { store } = workspace.config
+  if (store === undefined) return workspace.state.defaultStore
+  if (!workspace.allowed) {
+    throw new EnvError('refused', `the configuration names a store of its own: ${store}`, {
+      hint: 'look at it, then: git env allow',
+    })
+  }
+  return path.resolve(workspace.directory, store)
+}
+
+/** Opens services and mounts by name (all when `names` is undefined), mounts last. The caller closes them. */
+export async function openServices(workspace: ConfiguredWorkspace, names?: readonly string[]): Promise<Service[]> {
+  const { config } = workspace
+  for (const name of names ?? []) {
+    if (!config.services.some((service) => service.name === name)) {
+      const known = config.services.map((service) => service.name).join(', ') || 'none'
+      throw new EnvError('not-found', `no service or mount is named ${JSON.stringify(name)}`, {
+        hint: `configured: ${known}`,
+      })
+    }
+  }
+  const chosen = config.services.filter((service) => names?.includes(service.name) ?? true)
+  const opened: Service[] = []
+  try {
+    const others = config.services.filter((service) => service.kind === 'service')
+    const owned = new Map<string, Service>()
+    for (const service of others) owned.set(service.name, await openService(workspace, service, new Set()))
+    const foreign = await foreignPaths(workspace, [...owned.values()])
+    for (const service of chosen) {
+      opened.push(owned.get(service.name) ?? (await openService(workspace, service, foreign)))
+      owned.delete(service.name)
+    }
+    await Promise.all([...owned.values()].map((service) => service.close()))
+    refuseOverlap(opened)
+    return opened
+  } catch (error) {
+    await closeAll(opened)
+    throw error
+  }
+}
+
+export async function closeAll(services: readonly Service[]): Promise<void> {
+  await Promise.allSettled(services.map((service) => service.close()))
+}
+
+async function openService(workspace: ConfiguredWorkspace, config: ServiceConfig, foreign: ReadonlySet<string>) {
+  const { ports, state, environment, directory, allowed, git } = workspace
+  const driver = await ports.loadDriver(config.type)
+  const forbidden = [git.commonDirectory, git.gitDirectory]
+  if (workspace.config.store !== undefined) forbidden.push(path.resolve(directory, workspace.config.store))
+  return driver.open(config.settings, {
+    name: config.name,
+    environmentKey: environment.key,
+    projectDirectory: directory,
+    forbidden: await Promise.all(forbidden.map((name) => realpath(name).catch(() => name))),
+    privateDirectory: state.serviceDirectory(environment.key, config.name),
+    allowed,
+    foreign,
+    trace: ports.trace,
+    signal: ports.signal,
+  })
+}
+
+/** Tracked files and the files of services: they are not a mount's, even inside it. */
+async function foreignPaths(workspace: Workspace, services: readonly Service[]): Promise<Set<string>> {
+  const paths = new Set(services.flatMap((service) => service.resources.map(bytePath)))
+  if (workspace.git.topLevel === undefined) return paths
+  for (const tracked of await workspace.git.trackedPaths()) {
+    paths.add(`${bytePath(workspace.directory)}/${tracked}`)
+  }
+  return paths
+}
+
+function refuseOverlap(services: readonly Service[]): void {
+  const mounts = services.filter((service) => service.driver.kind === 'mount')
+  for (const a of mounts) {
+    for (const b of mounts) {
+      const clash = a !== b && a.resources.some((x) => b.resources.some((y) => isWithin(x, y)))
+      if (clash) {
+        throw new EnvError('usage', `the mount ${b.name} lies inside the mount ${a.name}`, {
+          hint: `take it out of ${a.name} with exclude, or leave one of them out of ${configFileName}`,
+        })
+      }
+    }
+  }
+}
+
+/** Paths below the top level that belong to mounts and services, relative, as byte strings: the code's part leaves them alone. */
+export function ownedPaths(workspace: Workspace, services: readonly Service[]): ReadonlySet<string> {
+  const top = bytePath(workspace.directory)
+  return new Set(
+    services
+      .flatMap((service) => service.resources.map(bytePath))
+      .filter((resource) => isWithin(top, resource) && resource !== top)
+      .map((resource) => resource.slice(top.length + 1)),
+  )
+}
