@@ -45,7 +45,7 @@ export type Participant = {
   readonly staged: Staged
 }
 
-/** Restores and undos of one environment, oldest first; `position` counts those in force: what lies behind it was undone. */
+/** Restores and undos in one work tree, oldest first; `position` counts those in force: what lies behind it was undone. */
 export type UndoLog = {
   readonly version: 1
   readonly position: number
@@ -64,6 +64,7 @@ export type UndoEntry = {
   /** Brings back what was there before the undo; set once undone. */
   readonly after?: string
   readonly codeMode: Journal['codeMode']
+  readonly ref: string | null
 }
 
 export const emptyUndoLog: UndoLog = { version: 1, position: 0, last: '', entries: [] }
@@ -76,7 +77,7 @@ export function enter(log: UndoLog, journal: Journal, before: string): UndoLog {
   if (log.last === journal.id) return log
   const { entries, position } = log
   if (journal.operation === 'restore') {
-    const entry = { id: journal.id, at: journal.startedAt, snapshot: journal.snapshot, before, codeMode: journal.codeMode }
+    const entry = { id: journal.id, at: journal.startedAt, snapshot: journal.snapshot, before, codeMode: journal.codeMode, ref: journal.ref }
     const kept = [...entries.slice(0, position), entry].slice(-maxUndoEntries)
     return { version: 1, last: journal.id, entries: kept, position: kept.length }
   }

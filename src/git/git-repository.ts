@@ -43,6 +43,8 @@ export interface GitRepository {
   }>
   /** History of a ref, newest first. */
   log(options: LogOptions): Promise<readonly LogEntry[]>
+  /** The bytes of a file in a commit; undefined when it has none of that name. */
+  readFile(commit: string, path: string): Promise<Uint8Array | undefined>
   /** A date as git reads it: `yesterday`, `2026-11-20 14:00`, `3 days ago`. */
   date(text: string): Promise<Date>
   /** Files that differ between two commits' trees, without renames. */
@@ -154,7 +156,7 @@ export interface WorkingCode {
   stage(options: CodeStageOptions): Promise<Staged>
   swap(staged: Staged, trace: Trace): CodeSwap
   /** What a restore would do, in numbers, without doing it. */
-  preview(target: CodeTarget): Promise<DiffStat & { readonly setAside: number }>
+  preview(target: CodeTarget, options: { readonly exclude: ReadonlySet<string> }): Promise<DiffStat & { readonly setAside: number }>
 }
 
 export type CodeTarget = {
@@ -174,6 +176,8 @@ export type CodeStageOptions = {
    */
   readonly mode: 'append' | 'detach' | 'reset' | 'none'
   readonly id: string
+  /** For `reset`: the branch to end on, where HEAD is not on it (undo of a `detach`). */
+  readonly ref?: string
   /** Paths that belong to mounts and services: never touched. */
   readonly exclude: ReadonlySet<string>
   /** Untracked files that an earlier restore brought, and an undo takes away again: byte-string paths. */

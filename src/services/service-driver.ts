@@ -56,7 +56,7 @@ export type ServiceContext = {
   readonly privateDirectory: string
   /** Whether `git env allow` was given: paths outside the project, commands, other hosts. */
   readonly allowed: boolean
-  /** Absolute paths, as byte strings (see tree.ts), of what lies inside a mount and not the mount's: tracked files, SQLite databases with their companions. */
+  /** Absolute paths, as byte strings (see tree.ts), of what lies inside a mount and is not the mount's: tracked files, SQLite databases with their companions. */
   readonly foreign: ReadonlySet<string>
   readonly trace: Trace
   readonly signal: AbortSignal
@@ -95,6 +95,8 @@ export interface Service {
   stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged>
   /** The swap of something staged, in this process or, after a crash, in another. */
   swap(staged: Staged): ServiceSwap
+  /** Drops what a staging that was cut short left behind for the restore `id`; nothing when there is nothing. */
+  sweep(id: string): Promise<void>
   /** Writes a stored record as files that people and the service's own tools read, into an empty folder; gives the paths. */
   export(record: ServiceRecord, source: ContentSource, directory: string): Promise<readonly string[]>
   close(): Promise<void>

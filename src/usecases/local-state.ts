@@ -49,12 +49,12 @@ export class LocalState {
     await this.#write('allowed.json', { version: 1, digests: [...digests] })
   }
 
-  async undoLog(environmentKey: string): Promise<UndoLog> {
-    return (await this.#read<UndoLog>(`undo/${environmentKey}.json`)) ?? emptyUndoLog
+  async undoLog(worktreeKey: string): Promise<UndoLog> {
+    return (await this.#read<UndoLog>(`undo/${worktreeKey}.json`)) ?? emptyUndoLog
   }
 
-  async writeUndoLog(environmentKey: string, log: UndoLog): Promise<void> {
-    await this.#write(`undo/${environmentKey}.json`, log)
+  async writeUndoLog(worktreeKey: string, log: UndoLog): Promise<void> {
+    await this.#write(`undo/${worktreeKey}.json`, log)
   }
 
   journalDirectory(id: string): string {

@@ -18,6 +18,8 @@ export type Workspace = {
   readonly environment: Environment
   /** Top folder of the work tree, real path. */
   readonly directory: string
+  /** Names this work tree among those of the repository. */
+  readonly worktreeKey: string
 }
 
 /** A workspace with its configuration. */
@@ -32,6 +34,7 @@ export async function openWorkspace(ports: Ports, directory: string): Promise<Wo
     state: new LocalState(git.commonDirectory),
     environment: environmentOf(head.ref),
     directory: git.topLevel ?? git.gitDirectory,
+    worktreeKey: git.gitDirectory === git.commonDirectory ? 'main' : `worktree-${path.basename(git.gitDirectory)}`,
   }
 }
 
@@ -42,6 +45,7 @@ export async function configure(workspace: Workspace, configText?: string): Prom
   return { ...workspace, config, configText: text, allowed: await workspace.state.isAllowed(config) }
 }
 
+/** From the work tree; where the file is gone, as in a ruined work tree, from HEAD. */
 async function readConfigText(workspace: Workspace): Promise<string> {
   try {
     return await readFile(path.join(workspace.directory, configFileName), 'utf8')
@@ -49,6 +53,9 @@ async function readConfigText(workspace: Workspace): Promise<string> {
     if (systemCode(error) !== 'ENOENT') {
       throw new EnvError('unavailable', `${configFileName} cannot be read`, { cause: error })
     }
+    const { commit } = await workspace.git.head()
+    const committed = commit === undefined ? undefined : await workspace.git.readFile(commit, configFileName)
+    if (committed) return Buffer.from(committed).toString('utf8')
     throw new EnvError('refused', `there is no ${configFileName} in ${workspace.directory}`, {
       hint: 'git env init writes one',
     })

@@ -1,0 +1,263 @@
+import type { CodeRecord, Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
+import { environmentOf } from '../domain/environment.ts'
+import { EnvError, messageOf } from '../domain/errors.ts'
+import { canonicalJson, type Json } from '../domain/canonical-json.ts'
+import type { Swap } from '../domain/swap.ts'
+import type { CodeSwap } from '../git/git-repository.ts'
+import type { Service, ServiceSwap } from '../services/service-driver.ts'
+import type { Store } from '../store/store.ts'
+import { holdLimitMs } from './capture.ts'
+import { recordManifest } from './snapshot.ts'
+import { type ConfiguredWorkspace, closeAll, configure, openServices, openStore, type Workspace } from './workspace.ts'
+
+/** How far a journal may go: `forward` finishes it, `back` returns to the state before. */
+export type Direction = 'forward' | 'back'
+
+export type Finished = {
+  readonly direction: Direction
+  readonly journal: Journal
+  /** The snapshot that undo brings back; undefined after a way back. */
+  readonly before: string | undefined
+}
+
+type Bound = { readonly participant: Participant; readonly swap: Swap }
+
+/**
+ * Carries a staged restore to its end, or back. The same function serves the guard of a running restore and the recovery of one that was
+ * cut short: every step is judged by looking at the target, so it may begin anywhere and again.
+ */
+export async function finishJournal(
+  workspace: Workspace,
+  journal: Journal,
+  wish: Direction,
+  isCancelled: () => boolean = () => false,
+): Promise<Finished> {
+  const configured = await configure({ ...workspace, environment: environmentOf(journal.ref ?? undefined) }, journal.config)
+  const names = journal.participants.filter((each) => each.kind !== 'code').map((each) => each.name)
+  const services = await openServices(configured, names)
+  try {
+    return await new JournalRun(configured, journal, services, isCancelled).run(wish)
+  } finally {
+    await closeAll(services)
+  }
+}
+
+class JournalRun {
+  readonly #workspace: ConfiguredWorkspace
+  readonly #services: readonly Service[]
+  readonly #isCancelled: () => boolean
+  #journal: Journal
+  #bound: readonly Bound[]
+  #heldSince: number | undefined
+
+  constructor(workspace: ConfiguredWorkspace, journal: Journal, services: readonly Service[], isCancelled: () => boolean) {
+    this.#workspace = workspace
+    this.#journal = journal
+    this.#services = services
+    this.#isCancelled = isCancelled
+    this.#bound = inSwapOrder(journal.participants).map((participant) => ({ participant, swap: this.#open(participant) }))
+  }
+
+  async run(wish: Direction): Promise<Finished> {
+    try {
+      if (this.#journal.state === 'staging') return await this.#goBack()
+      if (this.#journal.state === 'staged') {
+        if (wish === 'back') return await this.#goBack()
+        await this.#commit()
+      }
+      if (this.#journal.state === 'committing') {
+        if (wish === 'back') return await this.#goBack()
+        await this.#swap()
+      }
+      if (this.#journal.state === 'backing' || (this.#journal.state === 'done' && wish === 'back')) return await this.#goBack()
+      if (this.#journal.state === 'done') await this.#settle()
+      return await this.#tidyUp(this.#journal.state === 'settled' ? 'forward' : 'back')
+    } finally {
+      await this.#release()
+    }
+  }
+
+  #open(participant: Participant): Swap {
+    const { git, ports } = this.#workspace
+    if (participant.kind === 'code') return git.code.swap(participant.staged, ports.trace)
+    const service = this.#services.find((each) => each.name === participant.name)
+    if (!service) throw new EnvError('bug', `the journal names ${participant.name}, which was not opened`)
+    return service.swap(participant.staged)
+  }
+
+  async #write(state: JournalState, more: Partial<Journal> = {}): Promise<void> {
+    this.#journal = { ...this.#journal, ...more, state }
+    await this.#workspace.state.writeJournal(this.#journal)
+    this.#workspace.ports.trace(`journal: ${state}`)
+  }
+
+  async #hold(): Promise<void> {
+    if (this.#heldSince !== undefined) return
+    this.#heldSince = performance.now()
+    for (const { swap } of this.#bound) await swap.hold(holdLimitMs)
+    this.#workspace.ports.trace('swap: held')
+  }
+
+  /** Lets writers go on; how long they waited, in microseconds. */
+  async #release(): Promise<number> {
+    if (this.#heldSince === undefined) return 0
+    await Promise.allSettled(this.#bound.map(({ swap }) => swap.release()))
+    const held = Math.round((performance.now() - this.#heldSince) * 1000)
+    this.#heldSince = undefined
+    this.#workspace.ports.trace('swap: released')
+    return held
+  }
+
+  /** From `staged` to `committing`: from here on the way is forward. A failure before that leaves all as it was. */
+  async #commit(): Promise<void> {
+    try {
+      await this.#hold()
+      await this.#captureLast()
+      if (this.#isCancelled()) throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
+    } catch (error) {
+      await this.#release()
+      await this.#goBack()
+      throw error
+    }
+    await this.#write('committing')
+  }
+
+  /** Keeps what each target that is not swapped yet holds now; the journal must know of it before the swap. */
+  async #captureLast(): Promise<void> {
+    const participants: Participant[] = []
+    for (const { participant, swap } of this.#bound) {
+      const swapped = (await swap.inspect()) === 'after'
+      participants.push(swapped ? participant : { ...participant, staged: await swap.lastCapture() })
+    }
+    await this.#write(this.#journal.state, { participants })
+  }
+
+  async #swap(): Promise<void> {
+    try {
+      // A recovery comes here without a hold: writers may have gone on since, so it holds again and captures again.
+      if (this.#heldSince === undefined) {
+        await this.#hold()
+        await this.#captureLast()
+      }
+      for (const { participant, swap } of this.#bound) {
+        await swap.forward()
+        this.#workspace.ports.trace(`swap: ${participant.name} swapped`)
+      }
+      for (const { swap } of this.#bound) await swap.readBack()
+      await this.#write('done')
+      const heldMicros = await this.#release()
+      await this.#write('done', { heldMicros })
+    } catch (error) {
+      await this.#goBackAfter(error)
+    }
+  }
+
+  async #goBackAfter(error: unknown): Promise<never> {
+    const { worktree, id } = this.#journal
+    try {
+      await this.#goBack()
+    } catch (second) {
+      throw new EnvError('unfinished', `the restore could be neither finished nor taken back: ${messageOf(second)}`, {
+        cause: error,
+        hint: `nothing is lost, all is kept under restore ${id}; when the cause is mended: git env recover, in ${worktree}`,
+      })
+    }
+    throw error instanceof EnvError
+      ? new EnvError(error.code, `${error.message}; everything was put back as it was`, {
+          cause: error.cause,
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+        })
+      : error
+  }
+
+  async #goBack(): Promise<Finished> {
+    if (this.#journal.state !== 'staging' && this.#journal.state !== 'staged') {
+      await this.#write('backing')
+      await this.#hold()
+      for (const { participant, swap } of this.#bound.toReversed()) {
+        await swap.back()
+        this.#workspace.ports.trace(`swap: ${participant.name} put back`)
+      }
+      await this.#release()
+    }
+    await this.#write('aborted')
+    return this.#tidyUp('back')
+  }
+
+  /** Captures what was set aside: it becomes what undo brings back. */
+  async #settle(): Promise<void> {
+    const { state, worktreeKey } = this.#workspace
+    const store = await openStore(this.#workspace)
+    const before = await this.#keepBefore(store)
+    await state.writeUndoLog(worktreeKey, enter(await state.undoLog(worktreeKey), this.#journal, before))
+    this.#workspace.ports.trace('undo: entered')
+    await this.#write('settled', { before })
+  }
+
+  /** The id of the snapshot of the moment of the swap: the safety snapshot itself, when nothing was written since it was taken. */
+  async #keepBefore(store: Store): Promise<string> {
+    const { git, ports, environment } = this.#workspace
+    if (this.#journal.before !== undefined) return this.#journal.before
+    const safetyCommit = await git.snapshot(this.#journal.safety)
+    if (!safetyCommit) throw new EnvError('damaged', `the safety snapshot ${this.#journal.safety} is gone`)
+    const safety = await store.manifest(safetyCommit.manifest)
+    const writer = store.writer()
+    try {
+      const { services, code } = await this.#recordsBefore(safety, writer)
+      if (sameData(services, safety.services) && sameCode(code, safety.code)) {
+        await writer.abort()
+        return safety.id
+      }
+      const manifest: Manifest = {
+        ...safety,
+        id: ports.newId(),
+        message: `${safety.message}, at the swap`,
+        createdAt: ports.now().toISOString(),
+        completes: safety.id,
+        code,
+        services,
+      }
+      await recordManifest({ ...this.#workspace, environment }, writer, manifest, 'side')
+      await this.#write(this.#journal.state, { before: manifest.id })
+      return manifest.id
+    } catch (error) {
+      await writer.abort()
+      throw error
+    }
+  }
+
+  async #recordsBefore(safety: Manifest, writer: ReturnType<Store['writer']>) {
+    const services: ServiceRecord[] = []
+    for (const record of safety.services) {
+      const bound = this.#bound.find(({ participant }) => participant.name === record.name && participant.kind !== 'code')
+      services.push(bound ? await (bound.swap as ServiceSwap).before(writer, record) : record)
+    }
+    const codeSwap = this.#bound.find(({ participant }) => participant.kind === 'code')
+    const code = codeSwap ? await (codeSwap.swap as CodeSwap).before() : safety.code
+    return { services, code }
+  }
+
+  async #tidyUp(direction: Direction): Promise<Finished> {
+    for (const { swap } of this.#bound) await swap.discard()
+    for (const service of this.#services) await service.sweep(this.#journal.id)
+    await this.#workspace.state.removeJournal(this.#journal.id)
+    this.#workspace.ports.trace('journal: removed')
+    return { direction, journal: this.#journal, before: direction === 'forward' ? this.#journal.before : undefined }
+  }
+}
+
+function inSwapOrder(participants: readonly Participant[]): Participant[] {
+  const rank = { 'in place': 0, code: 1, rename: 2 }
+  return participants.toSorted((a, b) => rank[a.order] - rank[b.order])
+}
+
+function sameData(a: readonly ServiceRecord[], b: readonly ServiceRecord[]): boolean {
+  const essence = (records: readonly ServiceRecord[]) =>
+    canonicalJson(records.map(({ name, presence, streams }) => ({ name, presence, streams })) as unknown as Json)
+  return essence(a) === essence(b)
+}
+
+function sameCode(a: CodeRecord, b: CodeRecord): boolean {
+  return a.commit === b.commit && a.changes?.commit === b.changes?.commit
+}
