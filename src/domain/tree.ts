@@ -1,4 +1,5 @@
-import { canonicalJson, type Json } from './canonical-json.ts'
+import { isUtf8 } from 'node:buffer'
+import { canonicalJson } from './canonical-json.ts'
 import type { Content } from './content.ts'
 import { EnvError } from './errors.ts'
 
@@ -54,59 +55,105 @@ export function isWithin(folder: string, path: string): boolean {
   return folder === '' || path === folder || path.startsWith(`${folder}/`)
 }
 
-function textOrBytes(name: string, path: string): Record<string, string> {
+/** The folder that holds a path; that of a name at the top is the empty path. */
+export function parentPath(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')))
+}
+
+/** A byte string as one member of a JSON object: as text where it is UTF-8, else in base64. */
+function pathMember(name: string, path: string): string {
+  // Plain ASCII is by far the most common, and is its own UTF-8.
+  if (/^[ -~]*$/.test(path)) return `"${name}":${JSON.stringify(path)}`
   const bytes = Buffer.from(path, 'latin1')
-  const text = bytes.toString('utf8')
-  return Buffer.from(text, 'utf8').equals(bytes) ? { [name]: text } : { [`${name}Bytes`]: bytes.toString('base64') }
+  return isUtf8(bytes)
+    ? `"${name}":${JSON.stringify(bytes.toString('utf8'))}`
+    : `"${name}Bytes":"${bytes.toString('base64')}"`
 }
 
+/** The entry's line. Canonical JSON: the members are in code-unit order. */
 export function encodeTreeEntry(entry: TreeEntry): string {
-  const json: Record<string, Json> = {
-    ...textOrBytes('path', entry.path),
-    type: entry.type,
-    mode: entry.mode,
-    uid: entry.uid,
-    gid: entry.gid,
-    mtimeNs: String(entry.mtimeNs),
-  }
-  if (entry.content) json['content'] = entry.content
-  if (entry.sparse) json['sparse'] = true
-  if (entry.target !== undefined) Object.assign(json, textOrBytes('target', entry.target))
-  if (entry.link !== undefined) Object.assign(json, textOrBytes('link', entry.link))
-  return `${canonicalJson(json)}\n`
+  const { path, type, mode, uid, gid, mtimeNs, content, sparse, target, link } = entry
+  let line = '{'
+  if (content) line += `"content":${canonicalJson(content)},`
+  line += `"gid":${gid},`
+  if (link !== undefined) line += `${pathMember('link', link)},`
+  line += `"mode":${mode},"mtimeNs":"${mtimeNs}",${pathMember('path', path)},`
+  if (sparse) line += '"sparse":true,'
+  if (target !== undefined) line += `${pathMember('target', target)},`
+  return `${line}"type":"${type}","uid":${uid}}\n`
 }
 
-/** Refuses what could write outside the folder: absolute paths, empty, `.` and `..` segments, NUL; and types it does not know. */
+/** Longest line that a listing may hold, in characters: two paths of 4096 bytes in base64 and a long content fit many times. */
+const maxLineLength = 1 << 20
+
+/** Refuses what could write outside the folder: absolute paths, empty, `.` and `..` segments, NUL; and fields that are not what they must be. */
 export function decodeTreeEntry(line: string): TreeEntry {
-  let json: Record<string, unknown>
+  let json: unknown
   try {
-    json = JSON.parse(line) as Record<string, unknown>
+    json = JSON.parse(line)
   } catch (cause) {
     throw new EnvError('damaged', 'a folder listing holds a line that is not JSON', { cause })
   }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw damagedListing(null)
+  return readEntry(json as Record<string, unknown>)
+}
+
+function readEntry(json: Record<string, unknown>): TreeEntry {
+  const { type, mode, uid, gid, mtimeNs, content, sparse } = json
   const path = readPath(json, 'path')
-  const type = json['type']
-  if (path === undefined || !isSafePath(path)) throw damagedListing(json['path'])
-  if (type !== 'file' && type !== 'directory' && type !== 'symlink') throw damagedListing(json['path'])
-  const link = readPath(json, 'link')
-  if (link !== undefined && !isSafePath(link)) throw damagedListing(json['path'])
   const target = readPath(json, 'target')
-  const entry: TreeEntry = {
+  const link = readPath(json, 'link')
+  const isFile = type === 'file'
+  const isValid =
+    path !== undefined &&
+    isSafePath(path) &&
+    (isFile || type === 'directory' || type === 'symlink') &&
+    isWhole(mode, 0o7777) &&
+    isWhole(uid, maxOwner) &&
+    isWhole(gid, maxOwner) &&
+    typeof mtimeNs === 'string' &&
+    /^-?\d{1,30}$/.test(mtimeNs) &&
+    (target !== undefined) === (type === 'symlink') &&
+    !target?.includes('\0') &&
+    (isFile ? (content === undefined) === (link !== undefined) : content === undefined && link === undefined) &&
+    (content === undefined || isContent(content)) &&
+    (link === undefined || (link !== '' && isSafePath(link))) &&
+    (sparse === undefined || (sparse === true && content !== undefined))
+  if (!isValid) throw damagedListing(json['path'])
+  return {
     path,
     type,
-    mode: Number(json['mode']) & 0o7777,
-    uid: Number(json['uid']),
-    gid: Number(json['gid']),
-    mtimeNs: BigInt(json['mtimeNs'] as string),
-    ...(json['content'] ? { content: json['content'] as Content } : {}),
-    ...(json['sparse'] ? { sparse: true as const } : {}),
+    mode,
+    uid,
+    gid,
+    mtimeNs: BigInt(mtimeNs),
+    ...(content === undefined ? {} : { content }),
+    ...(sparse ? { sparse: true as const } : {}),
     ...(target === undefined ? {} : { target }),
     ...(link === undefined ? {} : { link }),
   }
-  if (type === 'symlink' ? target === undefined : type === 'file' && !entry.content === (link === undefined)) {
-    throw damagedListing(json['path'])
-  }
-  return entry
+}
+
+const maxOwner = 0xffff_ffff
+
+function isWhole(value: unknown, max: number): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
+}
+
+function isContent(value: unknown): value is Content {
+  if (typeof value !== 'object' || value === null) return false
+  const { bytes, sha256, chunks, list } = value as Record<string, unknown>
+  const isIds = (ids: unknown) => Array.isArray(ids) && ids.every((id) => isDigest(id))
+  return (
+    isWhole(bytes, Number.MAX_SAFE_INTEGER) &&
+    isDigest(sha256) &&
+    (chunks === undefined) !== (list === undefined) &&
+    isIds(chunks ?? list)
+  )
+}
+
+function isDigest(value: unknown): boolean {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
 }
 
 function readPath(json: Record<string, unknown>, name: string): string | undefined {
@@ -126,22 +173,49 @@ function damagedListing(path: unknown): EnvError {
   return new EnvError('damaged', `a folder listing holds an entry that is not valid: ${JSON.stringify(path)}`)
 }
 
-/** The entries of a stored listing, in order. Throws `damaged` when they are not in order. */
+/**
+ * The entries of a stored listing, in order. Throws `damaged` when they are not in order, or when an entry lies in something that is not
+ * a folder of the listing: below a symlink it would be written wherever that points.
+ */
 export async function* decodeTree(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<TreeEntry> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
+  const order = new ListingOrder()
   let rest = ''
-  let last: string | undefined
   for await (const part of bytes) {
-    const lines = (rest + decoder.decode(part, { stream: true })).split('\n')
+    const lines = (rest + decodeText(decoder, part)).split('\n')
     rest = lines.pop() ?? ''
+    if (rest.length > maxLineLength) throw new EnvError('damaged', 'a folder listing holds a line that is too long')
     for (const line of lines) {
       const entry = decodeTreeEntry(line)
-      if (last !== undefined && compareTreePaths(last, entry.path) >= 0) throw damagedListing(entry.path)
-      last = entry.path
+      order.check(entry)
       yield entry
     }
   }
   if (rest !== '') throw new EnvError('damaged', 'a folder listing ends in the middle of a line')
+}
+
+function decodeText(decoder: TextDecoder, part: Uint8Array): string {
+  try {
+    return decoder.decode(part, { stream: true })
+  } catch (cause) {
+    throw new EnvError('damaged', 'a folder listing is not UTF-8', { cause })
+  }
+}
+
+/** Holds the entries of a listing to their order, and each to a folder that came before it. */
+class ListingOrder {
+  readonly #folders: string[] = []
+  #last: string | undefined
+
+  check({ path, type }: TreeEntry): void {
+    if (this.#last === undefined ? path !== '' || type !== 'directory' : compareTreePaths(this.#last, path) >= 0) {
+      throw damagedListing(path)
+    }
+    while (this.#folders.length > 0 && !isWithin(this.#folders.at(-1)!, path)) this.#folders.pop()
+    if (path !== '' && this.#folders.at(-1) !== parentPath(path)) throw damagedListing(path)
+    if (type === 'directory') this.#folders.push(path)
+    this.#last = path
+  }
 }
 
 /** The listing's bytes, in parts of about 64 KiB. Entries must come in order. */
