@@ -35,8 +35,8 @@ export interface GitRepository {
   snapshot(id: string): Promise<SnapshotCommit | undefined>
   /** The snapshot that a revision's commit carries. */
   snapshotAt(revision: string): Promise<SnapshotCommit | undefined>
-  /** Makes the refs of all valid snapshot commits in history. */
-  reindex(): Promise<{
+  /** Makes the refs of all valid snapshot commits in history. `skip`: ids that stay without, since their data has expired. */
+  reindex(options?: { readonly skip?: ReadonlySet<string> }): Promise<{
     readonly created: readonly string[]
     readonly known: number
     readonly mentions: readonly string[]
@@ -156,7 +156,10 @@ export interface WorkingCode {
   stage(options: CodeStageOptions): Promise<Staged>
   swap(staged: Staged, trace: Trace): CodeSwap
   /** What a restore would do, in numbers, without doing it. */
-  preview(target: CodeTarget, options: { readonly exclude: ReadonlySet<string> }): Promise<DiffStat & { readonly setAside: number }>
+  preview(
+    target: CodeTarget,
+    options: { readonly exclude: ReadonlySet<string> },
+  ): Promise<DiffStat & { readonly setAside: number }>
 }
 
 export type CodeTarget = {

@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto'
+import { copyFile, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { EnvError, systemCode } from '../domain/errors.ts'
+import { type Blob, blobsOf } from './blobs.ts'
+import { type Git, gitFailure } from './run-git.ts'
+import { refuseUnmerged, type TrackedChange, type WorkTreeStatus, workTreeStatus } from './work-tree-status.ts'
+import { commitTree, durable } from './write-commit.ts'
+
+export type KeepContext = {
+  readonly git: Git
+  readonly topLevel: string
+  readonly gitDirectory: string
+}
+
+export type KeptChanges = { readonly commit: string; readonly files: number }
+
+/** Nobody needs to be known to Git for changes to be kept; and with HEAD's own date, the same changes are the same commit. */
+const keeper = {
+  GIT_AUTHOR_NAME: 'git-env',
+  GIT_AUTHOR_EMAIL: 'git-env@localhost',
+  GIT_COMMITTER_NAME: 'git-env',
+  GIT_COMMITTER_EMAIL: 'git-env@localhost',
+}
+
+/**
+ * Keeps what is not committed as a commit: tree = work tree, first parent = HEAD, second = a commit of the index, third, where there are
+ * untracked files, a commit of those alone. A path that only the first tree has was `git add -N`ed.
+ */
+export async function keepChanges(
+  context: KeepContext,
+  exclude: ReadonlySet<string>,
+): Promise<KeptChanges | undefined> {
+  for (let attempt = 0; ; attempt++) {
+    const status = await workTreeStatus(context.git, context.topLevel, exclude)
+    try {
+      return await keepStatus(context, status)
+    } catch (error) {
+      // A file that went away between being listed and being read.
+      const vanished =
+        /No such file|could not open/.test(gitFailure(error)?.stderr ?? '') || systemCode(error) === 'ENOENT'
+      if (!vanished || attempt === 4) throw error
+    }
+  }
+}
+
+async function keepStatus(context: KeepContext, status: WorkTreeStatus): Promise<KeptChanges | undefined> {
+  refuseUnmerged(status)
+  const files = status.tracked.length + status.untracked.length
+  if (files === 0) return undefined
+  const { git, topLevel } = context
+  const head = await git.text(['rev-parse', '--verify', 'HEAD^{commit}'])
+  const submodules = status.tracked.filter((change) => change.submodule !== undefined)
+  const worktree = status.tracked.filter((change) => change.unstaged && change.submodule === undefined)
+  const paths = [...worktree.map((change) => change.path), ...status.untracked]
+  const blobs = await blobsOf(git, topLevel, paths, { filters: false, write: true })
+  const links = await submoduleHeads(git, topLevel, submodules)
+  return { commit: await writeKept(context, { head, worktree, untracked: status.untracked, blobs, links }), files }
+}
+
+type Kept = {
+  readonly head: string
+  readonly worktree: readonly TrackedChange[]
+  readonly untracked: readonly string[]
+  readonly blobs: ReadonlyMap<string, Blob>
+  /** Commits that changed submodules are at. */
+  readonly links: ReadonlyMap<string, string>
+}
+
+async function writeKept(context: KeepContext, kept: Kept): Promise<string> {
+  const { git, gitDirectory } = context
+  const { head, blobs } = kept
+  const date = await git.text(['rev-list', '--no-commit-header', '--max-count=1', '--format=%ct +0000', head])
+  const env = { ...keeper, GIT_AUTHOR_DATE: `@${date}`, GIT_COMMITTER_DATE: `@${date}` }
+  const write = (tree: string, parents: readonly string[], what: string) =>
+    commitTree(git, { tree, parents, message: `git-env: uncommitted changes: ${what}\n` }, false, env)
+  const index = await temporaryIndex(context)
+  try {
+    const copy = { GIT_INDEX_FILE: index }
+    const indexTree = await writeTree(git, copy)
+    const changed = kept.worktree.map(({ path }) => indexLine(path, blobs.get(path), head.length))
+    const linked = [...kept.links].map(([path, commit]) => `160000 ${commit} 0\t${path}\0`)
+    const untracked = kept.untracked
+      .filter((path) => blobs.has(path))
+      .map((path) => indexLine(path, blobs.get(path), head.length))
+    await updateIndex(git, copy, [...changed, ...linked, ...untracked])
+    const tree = await writeTree(git, copy)
+    const indexCommit = await write(indexTree, [head], 'index')
+    const parents = [head, indexCommit]
+    if (untracked.length > 0) {
+      const only = { GIT_INDEX_FILE: path.join(gitDirectory, `git-env-untracked-${randomBytes(6).toString('hex')}`) }
+      try {
+        await updateIndex(git, only, untracked)
+        parents.push(await write(await writeTree(git, only), [], 'untracked files'))
+      } finally {
+        await rm(only.GIT_INDEX_FILE, { force: true })
+      }
+    }
+    return await write(tree, parents, 'work tree')
+  } finally {
+    await rm(index, { force: true })
+  }
+}
+
+/** `git write-tree` and `git status` may write the index, so they are given a copy. */
+async function temporaryIndex({ git, gitDirectory }: KeepContext): Promise<string> {
+  const copy = path.join(gitDirectory, `git-env-index-${randomBytes(6).toString('hex')}`)
+  const index = await git.text(['rev-parse', '--path-format=absolute', '--git-path', 'index'])
+  try {
+    await copyFile(index, copy)
+  } catch (error) {
+    // No index yet: nothing was ever added or checked out, and Git makes an empty one.
+    if (systemCode(error) !== 'ENOENT') throw error
+  }
+  return copy
+}
+
+export async function writeTree(git: Git, env: Readonly<Record<string, string>>): Promise<string> {
+  return git.text([...durable, 'write-tree'], { env })
+}
+
+export async function updateIndex(
+  git: Git,
+  env: Readonly<Record<string, string>>,
+  lines: readonly string[],
+): Promise<void> {
+  if (lines.length > 0) await git.run(['update-index', '-z', '--index-info'], { env, input: lines.join('') })
+}
+
+/** A line for `update-index --index-info -z`; without a blob the path is taken out. `digits`: of an object id in this repository. */
+export function indexLine(name: string, blob: Blob | undefined, digits: number): string {
+  return blob === undefined ? `0 ${'0'.repeat(digits)} 0\t${name}\0` : `${blob.mode} ${blob.id} 0\t${name}\0`
+}
+
+async function submoduleHeads(git: Git, top: string, changes: readonly TrackedChange[]): Promise<Map<string, string>> {
+  const heads = new Map<string, string>()
+  for (const { path: name } of changes) {
+    const directory = `${top}/${Buffer.from(name, 'latin1').toString('utf8')}`
+    const env = { GIT_DIR: undefined, GIT_WORK_TREE: undefined, GIT_INDEX_FILE: undefined }
+    const head = await git.ask(['rev-parse', '--verify', '-q', 'HEAD'], { directory, env }).catch((error: unknown) => {
+      throw new EnvError('refused', `the submodule ${JSON.stringify(name)} cannot be read`, { cause: error })
+    })
+    if (head !== undefined) heads.set(name, head)
+  }
+  return heads
+}
