@@ -12,8 +12,6 @@ export type Activity = {
 }
 
 export type ActivityLock = {
-  /** Names a further process as an owner: the lock then outlives this one. */
-  share(pid: number): Promise<void>
   release(): Promise<void>
 }
 
@@ -22,7 +20,7 @@ export async function acquireActivity(file: string, command: string, now: Date):
   await mkdir(path.dirname(file), { recursive: true })
   const mine: Activity = { command, startedAt: now.toISOString(), owners: [identify(process.pid)] }
   for (let attempt = 0; attempt < 20; attempt++) {
-    if (await createWhole(file, mine)) return lockOf(file, mine)
+    if (await createWhole(file, mine)) return lockOf(file)
     const holder = await readActivity(file)
     if (holder && holder.owners.some(isAlive)) throw busy(holder, now)
     await takeAway(file, holder)
@@ -30,16 +28,24 @@ export async function acquireActivity(file: string, command: string, now: Date):
   throw new EnvError('busy', `the lock ${file} changes hands too fast`, { hint: 'try again' })
 }
 
-/** Adds this process to an existing lock, for the guard of a command that may be gone by now. */
-export async function joinActivity(file: string): Promise<ActivityLock> {
+/** Names a further process as an owner of a lock, which then outlives the one that took it. */
+export async function shareActivity(file: string, pid: number): Promise<void> {
   const holder = await readActivity(file)
-  const mine: Activity = {
-    command: holder?.command ?? 'recover',
-    startedAt: holder?.startedAt ?? new Date(0).toISOString(),
-    owners: [...(holder?.owners.filter(isAlive) ?? []), identify(process.pid)],
-  }
-  await replaceWhole(file, mine)
-  return lockOf(file, mine)
+  if (!holder) throw new EnvError('bug', `the lock ${file} is gone`)
+  await replaceWhole(file, { ...holder, owners: [...holder.owners, identify(pid)] })
+}
+
+/** Adds this process to a lock that another took and may no longer hold: for the guard of a command that may be gone by now. */
+export async function joinActivity(file: string, command: string, now: Date): Promise<ActivityLock> {
+  const holder = await readActivity(file)
+  const owners = holder?.owners.filter((owner) => owner.pid !== process.pid && isAlive(owner)) ?? []
+  await mkdir(path.dirname(file), { recursive: true })
+  await replaceWhole(file, {
+    command: holder?.command ?? command,
+    startedAt: holder?.startedAt ?? now.toISOString(),
+    owners: [...owners, identify(process.pid)],
+  })
+  return lockOf(file)
 }
 
 export async function readActivity(file: string): Promise<Activity | undefined> {
@@ -51,13 +57,8 @@ export async function readActivity(file: string): Promise<Activity | undefined> 
   }
 }
 
-function lockOf(file: string, activity: Activity): ActivityLock {
-  let current = activity
+function lockOf(file: string): ActivityLock {
   return {
-    async share(pid) {
-      current = { ...current, owners: [...current.owners, identify(pid)] }
-      await replaceWhole(file, current)
-    },
     async release() {
       const holder = await readActivity(file)
       const others = (holder?.owners ?? []).filter((owner) => owner.pid !== process.pid && isAlive(owner))

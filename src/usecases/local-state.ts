@@ -1,11 +1,11 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
-import path from 'node:path'
 import { hash } from 'node:crypto'
+import { readdir, readFile, rm } from 'node:fs/promises'
+import path from 'node:path'
 import { canonicalJson } from '../domain/canonical-json.ts'
 import type { Config } from '../domain/config.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { emptyUndoLog, type Journal, type UndoLog } from '../domain/journal.ts'
-import { writeFileDurably } from '../system/durable-file.ts'
+import { makeDirectory, replaceFile } from '../system/durable-file.ts'
 
 /** What this clone knows beside Git and the store, in `<git common dir>/env`. Every file is written whole or not at all. */
 export class LocalState {
@@ -100,8 +100,8 @@ export class LocalState {
 
   async #write(name: string, value: object): Promise<void> {
     const file = path.join(this.directory, name)
-    await mkdir(path.dirname(file), { recursive: true })
-    await writeFileDurably(file, `${JSON.stringify(value, undefined, 2)}\n`)
+    await makeDirectory(path.dirname(file))
+    await replaceFile(file, [Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)])
   }
 }
 

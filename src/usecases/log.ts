@@ -23,10 +23,24 @@ export async function history(
       environment: workspace.environment.name,
     }),
   ])
-  return entries.map(({ snapshot, ...entry }) => ({
-    ...entry,
-    snapshot: snapshot && { ...snapshot, state: stateOf(snapshot) },
-  }))
+  return entries.map((entry) => withState(entry, stateOf))
+}
+
+/** The same as a drawing. */
+export async function graph(
+  workspace: ConfiguredWorkspace,
+  options: { readonly from?: string; readonly limit: number },
+): Promise<readonly { readonly prefix: string; readonly entry: LogLine | undefined }[]> {
+  const { from = 'HEAD', limit } = options
+  const [stateOf, lines] = await Promise.all([
+    dataStates(workspace),
+    workspace.git.graph({ from, limit, environment: workspace.environment.name }),
+  ])
+  return lines.map(({ prefix, entry }) => ({ prefix, entry: entry && withState(entry, stateOf) }))
+}
+
+function withState({ snapshot, ...entry }: LogEntry, stateOf: (snapshot: SnapshotCommit) => DataState): LogLine {
+  return { ...entry, snapshot: snapshot && { ...snapshot, state: stateOf(snapshot) } }
 }
 
 /** Snapshots alone, newest first; without `all` those of the current environment that a person, a push or the schedule took. */

@@ -16,7 +16,9 @@ export async function resolveSnapshot(
   const date = /^@\{(.+)\}$/.exec(text)
   if (latest || date) {
     const candidates = (await git.snapshots()).filter((snapshot) => isLatestCandidate(snapshot, environment))
-    return date ? before(candidates, await git.date(date[1]!), text) : nth(candidates, Number(latest![1] ?? 0), environment)
+    return date
+      ? before(candidates, await git.date(date[1]!), text)
+      : nth(candidates, Number(latest![1] ?? 0), environment)
   }
   const lower = text.toLowerCase()
   const found = isSnapshotId(lower) ? await git.snapshot(lower) : await byNameOrPrefix(git, environment, text)
@@ -36,9 +38,13 @@ function nth(candidates: readonly SnapshotCommit[], n: number, environment: Envi
   const snapshot = candidates[n]
   if (snapshot) return snapshot
   const have = candidates.length === 1 ? 'one' : candidates.length === 0 ? 'none' : String(candidates.length)
-  throw new EnvError('not-found', `environment ${environment.name} has ${have} such snapshot${candidates.length > 1 ? 's' : ''}`, {
-    hint: candidates.length === 0 ? 'git env snapshot takes one' : 'git env log --snapshots lists them',
-  })
+  throw new EnvError(
+    'not-found',
+    `environment ${environment.name} has ${have} such snapshot${candidates.length > 1 ? 's' : ''}`,
+    {
+      hint: candidates.length === 0 ? 'git env snapshot takes one' : 'git env log --snapshots lists them',
+    },
+  )
 }
 
 function before(candidates: readonly SnapshotCommit[], date: Date, text: string): SnapshotCommit {

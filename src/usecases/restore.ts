@@ -1,13 +1,14 @@
 import path from 'node:path'
-import type { ServiceRecord, Manifest } from '../domain/manifest.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Journal, Operation, Participant } from '../domain/journal.ts'
-import { shortId } from '../domain/snapshot-id.ts'
+import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
+import { shortId } from '../domain/snapshot-id.ts'
 import { restoreMessage } from '../domain/snapshot-message.ts'
 import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
+import { shareActivity } from '../system/activity-lock.ts'
 import { cancelled } from './capture.ts'
 import { errorOf } from './error-data.ts'
 import { recoverFirst } from './recover.ts'
@@ -97,7 +98,11 @@ export async function planRestore(
   }
 }
 
-function refuseOtherEnvironment(workspace: ConfiguredWorkspace, snapshot: SnapshotCommit, to: string | undefined): void {
+function refuseOtherEnvironment(
+  workspace: ConfiguredWorkspace,
+  snapshot: SnapshotCommit,
+  to: string | undefined,
+): void {
   const here = workspace.environment.name
   if (to !== undefined && to !== here) {
     throw new EnvError('refused', `${JSON.stringify(to)} is not the environment of this work tree, which is ${here}`, {
@@ -105,9 +110,13 @@ function refuseOtherEnvironment(workspace: ConfiguredWorkspace, snapshot: Snapsh
     })
   }
   if (to === undefined && snapshot.environment !== here) {
-    throw new EnvError('refused', `${shortId(snapshot.id)} is a snapshot of ${snapshot.environment}, and ${here} is checked out here`, {
-      hint: `git switch ${snapshot.environment} first; or give --to ${here} to put it into ${here} all the same`,
-    })
+    throw new EnvError(
+      'refused',
+      `${shortId(snapshot.id)} is a snapshot of ${snapshot.environment}, and ${here} is checked out here`,
+      {
+        hint: `git switch ${snapshot.environment} first; or give --to ${here} to put it into ${here} all the same`,
+      },
+    )
   }
 }
 
@@ -116,10 +125,14 @@ async function readManifest(store: Store, snapshot: SnapshotCommit): Promise<Man
     return await store.manifest(snapshot.manifest)
   } catch (error) {
     if (!(error instanceof EnvError) || error.code !== 'not-found') throw error
-    throw new EnvError('not-found', `the data of snapshot ${shortId(snapshot.id)} is not in the store ${store.location}`, {
-      cause: error,
-      hint: 'it may have expired, or been taken in another clone; git env log --snapshots shows which can be restored',
-    })
+    throw new EnvError(
+      'not-found',
+      `the data of snapshot ${shortId(snapshot.id)} is not in the store ${store.location}`,
+      {
+        cause: error,
+        hint: 'it may have expired, or been taken in another clone; git env log --snapshots shows which can be restored',
+      },
+    )
   }
 }
 
@@ -146,19 +159,27 @@ async function checkStored(
   if (damages.length === 0) return
   const first = damages[0]!
   const more = damages.length > 1 ? `, and ${damages.length - 1} more` : ''
-  throw new EnvError('damaged', `snapshot ${shortId(snapshot.id)} cannot be restored: ${first.object} ${first.reason}${more}`, {
-    hint: 'nothing was changed; git env verify --data lists which snapshots are hit',
-    details: { damages },
-  })
+  throw new EnvError(
+    'damaged',
+    `snapshot ${shortId(snapshot.id)} cannot be restored: ${first.object} ${first.reason}${more}`,
+    {
+      hint: 'nothing was changed; git env verify --data lists which snapshots are hit',
+      details: { damages },
+    },
+  )
 }
 
 async function partOf(service: Service, selection: Selection): Promise<Part> {
   const record = selection.needed.services.find((each) => each.name === service.name)
   if (!record) throw new EnvError('bug', `${service.name} was opened but is not in the snapshot`)
   if (record.type !== service.driver.type) {
-    throw new EnvError('refused', `${service.name} is ${record.type} in the snapshot, and ${service.driver.type} in the configuration`, {
-      hint: 'restore the others with --only, or name the service as it was',
-    })
+    throw new EnvError(
+      'refused',
+      `${service.name} is ${record.type} in the snapshot, and ${service.driver.type} in the configuration`,
+      {
+        hint: 'restore the others with --only, or name the service as it was',
+      },
+    )
   }
   return { service, record, only: selection.only.get(service.name), probe: await service.probe() }
 }
@@ -180,7 +201,7 @@ export type RestoreResult = {
 /** Safety snapshot, staging, then the swap by a guard of its own, which finishes it even when this process dies. */
 export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> {
   const { workspace, store, manifest, operation } = plan
-  const { ports, state, environment } = workspace
+  const { ports, environment } = workspace
   const id = ports.newId()
   const services = plan.parts.map((part) => part.service)
   const safety = await takeSnapshot(workspace, store, services, {
@@ -225,7 +246,10 @@ async function stageAll(plan: RestorePlan, start: Journal, safety: Manifest): Pr
   const { ports, state } = workspace
   let journal = start
   await state.writeJournal(journal)
-  ports.progress.phase('staging', plan.parts.reduce((sum, part) => sum + part.record.bytes, 0))
+  ports.progress.phase(
+    'staging',
+    plan.parts.reduce((sum, part) => sum + part.record.bytes, 0),
+  )
   try {
     for (const part of plan.parts) {
       const live = safety.services.find((record) => record.name === part.service.name)!
@@ -277,17 +301,24 @@ async function stageCode(plan: RestorePlan, journal: Journal, safety: Manifest):
     mode: codeMode === 'untouched' ? 'none' : codeMode,
     id: journal.id,
     ...(plan.codeRef === undefined ? {} : { ref: plan.codeRef }),
-    exclude: ownedPaths(workspace, plan.parts.map((part) => part.service)),
+    exclude: ownedPaths(
+      workspace,
+      plan.parts.map((part) => part.service),
+    ),
     asideDirectory: path.join(workspace.state.journalDirectory(journal.id), 'code'),
   })
   return { name: 'code', kind: 'code', order: 'code', staged }
 }
 
 /** Waits for the guard. When it dies without a word, this process does what the guard would have done. */
-async function superviseGuard(workspace: ConfiguredWorkspace, id: string): Promise<{ before: string; heldMicros: number }> {
+async function superviseGuard(
+  workspace: ConfiguredWorkspace,
+  id: string,
+): Promise<{ before: string; heldMicros: number }> {
   const { ports, state } = workspace
   ports.progress.phase('swapping')
   const guard = ports.startGuard({ journal: id, directory: workspace.directory })
+  await shareActivity(state.activityFile(workspace.environment.key), guard.pid)
   const cancel = () => guard.cancel()
   ports.signal.addEventListener('abort', cancel)
   try {

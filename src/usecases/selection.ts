@@ -14,10 +14,16 @@ export type Selection = {
   readonly leftAlone: readonly string[]
 }
 
-export function selectParts(config: Config, manifest: Manifest, request: Pick<RestoreRequest, 'only' | 'what'>): Selection {
+export function selectParts(
+  config: Config,
+  manifest: Manifest,
+  request: Pick<RestoreRequest, 'only' | 'what'>,
+): Selection {
   const stored = new Set(manifest.services.map((service) => service.name))
   const configured = new Set(config.services.map((service) => service.name))
-  const { names, only } = request.only ? parseOnly(request.only) : { names: [...stored], only: new Map<string, string[]>() }
+  const { names, only } = request.only
+    ? parseOnly(request.only)
+    : { names: [...stored], only: new Map<string, string[]>() }
   const chosen = request.what === 'code' ? [] : names
   for (const name of chosen) {
     if (!stored.has(name)) {

@@ -1,5 +1,5 @@
-import { formatBytes, formatMicros, plural } from '../domain/format-text.ts'
 import { EnvError } from '../domain/errors.ts'
+import { formatBytes, formatMicros, plural } from '../domain/format-text.ts'
 import type { CodeRecord, Manifest, Trigger } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
 import { snapshotMessage } from '../domain/snapshot-message.ts'
@@ -160,7 +160,11 @@ function expiryOf(createdAt: Date, days: number): string {
 }
 
 /** What forbids a snapshot is found before anything is read. Gives HEAD's commit. */
-async function refuseUnready(workspace: ConfiguredWorkspace, head: Head, placement: 'branch' | 'side'): Promise<string> {
+async function refuseUnready(
+  workspace: ConfiguredWorkspace,
+  head: Head,
+  placement: 'branch' | 'side',
+): Promise<string> {
   if (head.commit === undefined) {
     throw new EnvError('refused', 'this branch has no commit yet, so a snapshot has nothing to belong to', {
       hint: 'make a first commit, then take the snapshot',

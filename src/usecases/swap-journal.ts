@@ -1,8 +1,8 @@
-import type { CodeRecord, Manifest, ServiceRecord } from '../domain/manifest.ts'
-import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
+import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
-import { canonicalJson, type Json } from '../domain/canonical-json.ts'
+import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
+import type { CodeRecord, Manifest, ServiceRecord } from '../domain/manifest.ts'
 import type { Swap } from '../domain/swap.ts'
 import type { CodeSwap } from '../git/git-repository.ts'
 import type { Service, ServiceSwap } from '../services/service-driver.ts'
@@ -33,7 +33,10 @@ export async function finishJournal(
   wish: Direction,
   isCancelled: () => boolean = () => false,
 ): Promise<Finished> {
-  const configured = await configure({ ...workspace, environment: environmentOf(journal.ref ?? undefined) }, journal.config)
+  const configured = await configure(
+    { ...workspace, environment: environmentOf(journal.ref ?? undefined) },
+    journal.config,
+  )
   const names = journal.participants.filter((each) => each.kind !== 'code').map((each) => each.name)
   const services = await openServices(configured, names)
   try {
@@ -51,12 +54,20 @@ class JournalRun {
   #bound: readonly Bound[]
   #heldSince: number | undefined
 
-  constructor(workspace: ConfiguredWorkspace, journal: Journal, services: readonly Service[], isCancelled: () => boolean) {
+  constructor(
+    workspace: ConfiguredWorkspace,
+    journal: Journal,
+    services: readonly Service[],
+    isCancelled: () => boolean,
+  ) {
     this.#workspace = workspace
     this.#journal = journal
     this.#services = services
     this.#isCancelled = isCancelled
-    this.#bound = inSwapOrder(journal.participants).map((participant) => ({ participant, swap: this.#open(participant) }))
+    this.#bound = inSwapOrder(journal.participants).map((participant) => ({
+      participant,
+      swap: this.#open(participant),
+    }))
   }
 
   async run(wish: Direction): Promise<Finished> {
@@ -70,7 +81,8 @@ class JournalRun {
         if (wish === 'back') return await this.#goBack()
         await this.#swap()
       }
-      if (this.#journal.state === 'backing' || (this.#journal.state === 'done' && wish === 'back')) return await this.#goBack()
+      if (this.#journal.state === 'backing' || (this.#journal.state === 'done' && wish === 'back'))
+        return await this.#goBack()
       if (this.#journal.state === 'done') await this.#settle()
       return await this.#tidyUp(this.#journal.state === 'settled' ? 'forward' : 'back')
     } finally {
@@ -114,7 +126,8 @@ class JournalRun {
     try {
       await this.#hold()
       await this.#captureLast()
-      if (this.#isCancelled()) throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
+      if (this.#isCancelled())
+        throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
     } catch (error) {
       await this.#release()
       await this.#goBack()
@@ -230,7 +243,9 @@ class JournalRun {
   async #recordsBefore(safety: Manifest, writer: ReturnType<Store['writer']>) {
     const services: ServiceRecord[] = []
     for (const record of safety.services) {
-      const bound = this.#bound.find(({ participant }) => participant.name === record.name && participant.kind !== 'code')
+      const bound = this.#bound.find(
+        ({ participant }) => participant.name === record.name && participant.kind !== 'code',
+      )
       services.push(bound ? await (bound.swap as ServiceSwap).before(writer, record) : record)
     }
     const codeSwap = this.#bound.find(({ participant }) => participant.kind === 'code')

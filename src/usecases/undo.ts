@@ -5,14 +5,21 @@ import { planRestore, type RestorePlan } from './restore.ts'
 import type { ConfiguredWorkspace } from './workspace.ts'
 
 /** Plans to take the last restore back, or with `redo` the last undo. Carried out by `executeRestore`, like every restore. */
-export async function planUndo(workspace: ConfiguredWorkspace, options: { readonly redo: boolean }): Promise<RestorePlan> {
+export async function planUndo(
+  workspace: ConfiguredWorkspace,
+  options: { readonly redo: boolean },
+): Promise<RestorePlan> {
   const { entry, snapshot } = await nextStep(workspace, options.redo)
   const environment = environmentOf(entry.ref ?? undefined)
   const attaching = entry.codeMode === 'detach' && !options.redo && entry.ref !== null
   if (entry.ref !== (workspace.environment.ref ?? null) && !attaching) {
-    throw new EnvError('refused', `the last restore here was in ${environment.name}, and ${workspace.environment.name} is checked out`, {
-      hint: `git switch ${environment.name} first`,
-    })
+    throw new EnvError(
+      'refused',
+      `the last restore here was in ${environment.name}, and ${workspace.environment.name} is checked out`,
+      {
+        hint: `git switch ${environment.name} first`,
+      },
+    )
   }
   const request = { snapshot, to: environment.name, what: 'all', code: 'append' } as const
   return planRestore({ ...workspace, environment }, request, {
@@ -22,7 +29,10 @@ export async function planUndo(workspace: ConfiguredWorkspace, options: { readon
   })
 }
 
-async function nextStep(workspace: ConfiguredWorkspace, redo: boolean): Promise<{ entry: UndoEntry; snapshot: string }> {
+async function nextStep(
+  workspace: ConfiguredWorkspace,
+  redo: boolean,
+): Promise<{ entry: UndoEntry; snapshot: string }> {
   const log = await workspace.state.undoLog(workspace.worktreeKey)
   const entry = log.entries[redo ? log.position : log.position - 1]
   const snapshot = redo ? entry?.after : entry?.before

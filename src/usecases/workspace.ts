@@ -23,7 +23,11 @@ export type Workspace = {
 }
 
 /** A workspace with its configuration. */
-export type ConfiguredWorkspace = Workspace & { readonly config: Config; readonly configText: string; readonly allowed: boolean }
+export type ConfiguredWorkspace = Workspace & {
+  readonly config: Config
+  readonly configText: string
+  readonly allowed: boolean
+}
 
 export async function openWorkspace(ports: Ports, directory: string): Promise<Workspace> {
   const git = await ports.openGit(directory)

@@ -1,0 +1,63 @@
+import type { Command } from 'commander'
+import { printable } from '../domain/format-text.ts'
+import { shortId } from '../domain/snapshot-id.ts'
+import { asActivity } from '../usecases/activity.ts'
+import type { Ports } from '../usecases/ports.ts'
+import { type ConfiguredWorkspace, configure, openWorkspace, type Workspace } from '../usecases/workspace.ts'
+import type { Output } from './output.ts'
+
+/** What every command is given. */
+export type Context = {
+  readonly ports: Ports
+  readonly output: Output
+  readonly directory: string
+}
+
+/** A command's file: adds its arguments, options, help and action to an empty command. */
+export type DefineCommand = (command: Command, context: Context) => void
+
+export async function workspaceOf(context: Context): Promise<Workspace> {
+  return openWorkspace(context.ports, context.directory)
+}
+
+export async function configuredWorkspace(context: Context): Promise<ConfiguredWorkspace> {
+  return configure(await workspaceOf(context))
+}
+
+/** Runs something that changes the environment, alone. */
+export async function alone<T>(
+  context: Context,
+  workspace: Workspace,
+  options: { readonly command: string; readonly wait?: boolean | undefined },
+  work: () => Promise<T>,
+): Promise<T> {
+  return asActivity(
+    workspace,
+    {
+      command: options.command,
+      wait: options.wait ?? false,
+      onRecovered: ({ direction, journal }) => {
+        const what = `${journal.operation} of ${shortId(journal.snapshot)}, which was cut short, was`
+        context.output.warn(`a ${what} ${direction === 'forward' ? 'finished' : 'taken back: all is as before it'}`)
+      },
+    },
+    work,
+  )
+}
+
+/** Rows as columns, padded; everything in them is made printable. */
+export function columns(rows: readonly (readonly string[])[], indent = '  '): string[] {
+  const clean = rows.map((row) => row.map(printable))
+  const widths: number[] = []
+  for (const row of clean) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length)
+    })
+  }
+  return clean.map((row) => `${indent}${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd())
+}
+
+/** A comma-separated option that may be given several times. */
+export function list(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, ...value.split(',').filter((item) => item !== '')]
+}

@@ -1,0 +1,27 @@
+import { environmentOf } from '../domain/environment.ts'
+import { EnvError } from '../domain/errors.ts'
+import { joinActivity } from '../system/activity-lock.ts'
+import { errorData } from './error-data.ts'
+import type { GuardMessage } from './ports.ts'
+import { finishJournal } from './swap-journal.ts'
+import type { Workspace } from './workspace.ts'
+
+/**
+ * The guard's work: it alone holds writers and swaps, in a process of its own session, so that neither Ctrl-C nor the death of the command
+ * that started it can stop it half-way.
+ */
+export async function guard(workspace: Workspace, id: string, isCancelled: () => boolean): Promise<GuardMessage> {
+  const journal = (await workspace.state.journals()).find((each) => each.id === id)
+  if (!journal) return { done: false, error: errorData(new EnvError('bug', `there is no journal ${id}`)) }
+  const { key } = environmentOf(journal.ref ?? undefined)
+  const lock = await joinActivity(workspace.state.activityFile(key), journal.operation, workspace.ports.now())
+  try {
+    const finished = await finishJournal(workspace, journal, 'forward', isCancelled)
+    if (finished.before === undefined) throw new EnvError('cancelled', 'cancelled before the swap')
+    return { done: true, heldMicros: finished.journal.heldMicros ?? 0, before: finished.before }
+  } catch (error) {
+    return { done: false, error: errorData(error) }
+  } finally {
+    await lock.release()
+  }
+}

@@ -1,0 +1,30 @@
+import type { VerifyReport } from '../store/store.ts'
+import { dataMissing } from './data-missing.ts'
+import { type ConfiguredWorkspace, openStore } from './workspace.ts'
+
+export type Verified = VerifyReport & {
+  /** Ids of snapshots in Git, not expired, whose manifest is not in the store. */
+  readonly missing: readonly string[]
+}
+
+/** `git env verify`: every object of the store; with `data` every byte of it. */
+export async function verify(workspace: ConfiguredWorkspace, options: { readonly data: boolean }): Promise<Verified> {
+  const { progress, signal } = workspace.ports
+  const store = await openStore(workspace)
+  const usage = await store.usage()
+  progress.phase('verifying', options.data ? usage.bytes : undefined)
+  let last = 0
+  try {
+    const report = await store.verify({
+      data: options.data,
+      signal,
+      progress: (done) => {
+        progress.advance(done - last)
+        last = done
+      },
+    })
+    return { ...report, missing: await dataMissing(workspace) }
+  } finally {
+    progress.end()
+  }
+}

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { monotonicFactory } from 'ulid'
+import { LocalBackend } from './backends/local.ts'
+import { openGitRepository } from './git/open-repository.ts'
+import { driverTypes, loadDriver } from './services/registry.ts'
+import { createStore, openStore } from './store/open-store.ts'
+import type { Trace } from './system/trace.ts'
+import type { Guard, GuardMessage, Ports, Progress } from './usecases/ports.ts'
+
+export type Surroundings = {
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** The file that started this process: the guard starts it again. */
+  readonly entry: string
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+/** The composition root: the one file that names implementations. */
+export function wire({ environment, entry, progress, signal }: Surroundings): Ports {
+  const ulid = monotonicFactory()
+  const trace = makeTrace(environment)
+  return {
+    version: packageVersion(),
+    now: () => new Date(),
+    newId: () => ulid().toLowerCase(),
+    openGit: (directory) => openGitRepository(directory, { environment, trace }),
+    driverTypes: driverTypes(),
+    loadDriver,
+    openStore: (location, id) => openStore(new LocalBackend(location), { expectedId: id, trace }),
+    createStore: (location, id) => createStore(new LocalBackend(location), { id, trace }),
+    startGuard: (options) => startGuard(entry, options),
+    trace,
+    signal,
+    progress,
+  }
+}
+
+export function packageVersion(): string {
+  const file = new URL('../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+/**
+ * `GIT_ENV_TRACE=1` prints every durable step. `GIT_ENV_KILL_AT=<n>` kills this process at its n-th step, as a crash would:
+ * the tests prove with it that nothing is left between.
+ */
+function makeTrace(environment: Surroundings['environment']): Trace {
+  const killAt = Number(environment['GIT_ENV_KILL_AT'] ?? 0)
+  const loud = Boolean(environment['GIT_ENV_TRACE'])
+  let count = 0
+  return (step) => {
+    count++
+    if (loud) process.stderr.write(`trace ${process.pid} ${count} ${step}\n`)
+    if (count === killAt) process.kill(process.pid, 'SIGKILL')
+  }
+}
+
+/** In a session of its own: a Ctrl-C at the terminal or the end of this process does not reach it. */
+function startGuard(entry: string, options: { readonly journal: string; readonly directory: string }): Guard {
+  const environment = { ...process.env }
+  environment['GIT_ENV_KILL_AT'] = environment['GIT_ENV_KILL_GUARD_AT'] ?? '0'
+  const child = spawn(process.execPath, [...process.execArgv, entry, 'guard', options.journal], {
+    cwd: options.directory,
+    detached: true,
+    env: environment,
+    stdio: ['pipe', 'pipe', environment['GIT_ENV_TRACE'] ? 'inherit' : 'ignore'],
+  })
+  child.stdin!.on('error', () => {})
+  let last: GuardMessage | undefined
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    last = JSON.parse(line) as GuardMessage
+  })
+  return {
+    pid: child.pid!,
+    cancel: () => child.stdin!.write('cancel\n'),
+    ended: new Promise((resolve, reject) => {
+      child.on('error', reject)
+      child.on('close', () => resolve(last))
+    }),
+  }
+}
