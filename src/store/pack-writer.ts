@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto'
+import type { StorageBackend } from '../backends/storage-backend.ts'
+import { EnvError } from '../domain/errors.ts'
+import type { IndexSection } from '../domain/index-object.ts'
+import { encodeFooter, maxPackBytes, packHead, packHeadBytes, packTailBytes } from '../domain/pack.ts'
+import type { Trace } from '../system/trace.ts'
+import { packName, short } from './object-names.ts'
+
+const readBackBytes = 1024 * 1024
+
+export type PackWriterOptions = {
+  readonly backend: StorageBackend
+  readonly trace: Trace
+  /** Told of each pack once it is in the store and was read back. */
+  readonly landed: (section: IndexSection) => Promise<void>
+}
+
+/**
+ * Fills packs and puts them into the store, reading each back. One pack is filled while the one before it is being written,
+ * so at most two buffers of a pack's size exist.
+ */
+export class PackWriter {
+  readonly #options: PackWriterOptions
+  #buffer: Buffer | undefined
+  #spare: Buffer | undefined
+  #used = 0
+  #heads: Uint8Array[] = []
+  #headBytes = 0
+  #writing: Promise<void> = Promise.resolve()
+  #turn: Promise<void> = Promise.resolve()
+  storedBytes = 0
+
+  constructor(options: PackWriterOptions) {
+    this.#options = options
+  }
+
+  /** Copies one encoded frame into the pack; waits while the pack before has to be written first. Frames keep the order of the calls. */
+  append(head: Uint8Array, stored: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#append(head, stored))
+  }
+
+  /** Puts what is gathered into the store, and waits until all packs are there. */
+  async flush(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#heads.length > 0) await this.#seal()
+    })
+    await this.#writing
+  }
+
+  /** Forgets the pack that is being filled; waits for one that is being written. */
+  async drop(): Promise<void> {
+    await this.#turn
+    this.#heads = []
+    this.#buffer = undefined
+    await this.#writing.catch(() => {})
+    this.#spare = undefined
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #append(head: Uint8Array, stored: Uint8Array): Promise<void> {
+    const footerBytes = this.#headBytes + head.length + packTailBytes
+    if (this.#heads.length > 0 && this.#used + head.length + stored.length + footerBytes > maxPackBytes) {
+      await this.#seal()
+    }
+    if (!this.#buffer) {
+      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(maxPackBytes)
+      this.#spare = undefined
+      this.#buffer.set(packHead())
+      this.#used = packHeadBytes
+    }
+    this.#buffer.set(head, this.#used)
+    this.#buffer.set(stored, this.#used + head.length)
+    this.#used += head.length + stored.length
+    this.#heads.push(head)
+    this.#headBytes += head.length
+    this.storedBytes += head.length * 2 + stored.length
+  }
+
+  /** Ends the pack and begins to write it, once the one before is written. */
+  async #seal(): Promise<void> {
+    const directory = Buffer.concat(this.#heads)
+    const footer = encodeFooter(directory, this.#heads.length)
+    const buffer = this.#buffer!
+    buffer.set(footer, this.#used)
+    const bytes = buffer.subarray(0, this.#used + footer.length)
+    this.storedBytes += packHeadBytes + packTailBytes
+    this.#buffer = undefined
+    this.#heads = []
+    this.#headBytes = 0
+    await this.#writing
+    this.#writing = this.#write(bytes, directory).then(() => {
+      this.#spare = buffer
+    })
+    this.#writing.catch(() => {}) // whoever waits for it next gets the error
+  }
+
+  async #write(bytes: Buffer, directory: Uint8Array): Promise<void> {
+    const id = createHash('sha256').update(bytes).digest('hex')
+    const { backend, trace, landed } = this.#options
+    await putReadBack(backend, packName(id), bytes)
+    trace(`store: pack ${short(id)} written`)
+    await landed({ pack: id, packBytes: bytes.length, directory })
+  }
+}
+
+/** Puts an object that its SHA-256 names, and compares what the store then gives with what was meant. */
+export async function putReadBack(backend: StorageBackend, name: string, bytes: Uint8Array): Promise<void> {
+  const result = await backend.put(name, [bytes])
+  if (await isStored(backend, name, bytes)) return
+  if (result === 'exists') {
+    // What stands there does not have the SHA-256 that names it, so nothing can be lost by writing it again.
+    await backend.delete(name)
+    await backend.put(name, [bytes])
+    if (await isStored(backend, name, bytes)) return
+  }
+  await backend.delete(name)
+  throw new EnvError('unavailable', `${name} in ${backend.location} reads back other than it was written`, {
+    hint: 'the disk or the connection to it has a fault: look at the system log',
+  })
+}
+
+async function isStored(backend: StorageBackend, name: string, bytes: Uint8Array): Promise<boolean> {
+  if ((await backend.stat(name))?.size !== bytes.length) return false
+  for (let offset = 0; offset < bytes.length; offset += readBackBytes) {
+    const wanted = bytes.subarray(offset, offset + readBackBytes)
+    const there = await backend.get(name, { offset, length: wanted.length })
+    if (Buffer.compare(there, wanted) !== 0) return false
+  }
+  return true
+}
