@@ -50,7 +50,8 @@ export async function parseConfig(text: string, schemaOf: SchemaOf, fileName = c
   if (problem) throw at(lines, problem.pos[0], problem.message, fileName)
 
   const fail = (issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]], prefix: readonly unknown[]) => {
-    const [issue] = issues
+    // A misspelt key also makes the right one missing: the misspelling is what to name.
+    const issue = issues.find(isUnknownKey) ?? issues[0]
     const path = [...prefix, ...(issue.path ?? []).map((item) => item.key)]
     throw at(lines, offsetOf(document.contents, path), describe(issue, path), fileName)
   }
@@ -83,9 +84,13 @@ export async function parseConfig(text: string, schemaOf: SchemaOf, fileName = c
   }
 }
 
+function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
+  return issue.type === 'strict_object' && issue.expected === 'never'
+}
+
 function describe(issue: v.BaseIssue<unknown>, path: readonly unknown[]): string {
   const where = path.join('.')
-  if (issue.type === 'strict_object' && issue.expected === 'never') return `unknown key ${where}`
+  if (isUnknownKey(issue)) return `unknown key ${where}`
   if (issue.type === 'strict_object' || (issue.type === 'loose_object' && issue.received === 'undefined')) {
     return `${where} is missing`
   }
