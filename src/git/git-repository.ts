@@ -43,6 +43,8 @@ export interface GitRepository {
   }>
   /** History of a ref, newest first. */
   log(options: LogOptions): Promise<readonly LogEntry[]>
+  /** The same history as lines of `git log --graph`: what git draws, and the entry of those lines that hold a commit. */
+  graph(options: LogOptions): Promise<readonly GraphLine[]>
   /** The bytes of a file in a commit; undefined when it has none of that name. */
   readFile(commit: string, path: string): Promise<Uint8Array | undefined>
   /** A date as git reads it: `yesterday`, `2026-11-20 14:00`, `3 days ago`. */
@@ -129,6 +131,8 @@ export type LogEntry = {
   /** Id of the snapshot that this commit restored. */
   readonly restored: string | undefined
 }
+
+export type GraphLine = { readonly prefix: string; readonly entry: LogEntry | undefined }
 
 export type DiffStat = { readonly added: number; readonly changed: number; readonly removed: number }
 

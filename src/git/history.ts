@@ -3,7 +3,7 @@ import { parseRestored, parseSnapshotMessage, subjectOf } from '../domain/snapsh
 import { parseTrailers, trailerValues } from '../domain/trailers.ts'
 import type { RawCommit } from './commits.ts'
 import { resolveObjects } from './commits.ts'
-import type { LogEntry, LogOptions, SnapshotCommit } from './git-repository.ts'
+import type { GraphLine, LogEntry, LogOptions, SnapshotCommit } from './git-repository.ts'
 import { snapshotRefs, updateRefs } from './record.ts'
 import type { Git } from './run-git.ts'
 import { type Candidate, listSnapshots, snapshotOf, validate } from './snapshot-list.ts'
@@ -62,36 +62,70 @@ async function snapshotsInHistory(git: Git, id: string | undefined) {
 
 /** History of a revision, newest first, with the environment's other snapshots among it by date. */
 export async function history(git: Git, options: LogOptions): Promise<LogEntry[]> {
-  const { from, limit, environment } = options
-  const start = await resolveObjects(git, [`${from}^{commit}`])
-  const tip = start.get(`${from}^{commit}`)
+  const { limit, environment } = options
+  const tip = await resolveCommit(git, options.from)
   if (tip === undefined) return []
-  const [commits, refs, side] = await Promise.all([
-    revList(git, [...(limit === undefined ? [] : [`--max-count=${limit}`]), tip]),
-    refNames(git),
+  const [commits, side] = await Promise.all([
+    revList(git, [...maxCount(limit), tip]),
     environment === undefined ? [] : sideSnapshots(git, environment, limit),
   ])
-  const snapshots = await snapshotsAmong(git, commits)
-  const entries = commits.map(
-    (commit): LogEntry => ({
-      commit: commit.commit,
-      parents: commit.parents,
-      author: commit.author,
-      committedAt: commit.committedAt,
-      subject: subjectOf(commit.message),
-      refs: refs.get(commit.commit) ?? [],
-      snapshot: snapshots.get(commit.commit),
-      restored: parseRestored(commit.message),
-    }),
-  )
-  return withAuthors(git, mergeByDate(entries, side, limit))
+  return withAuthors(git, mergeByDate(await entriesOf(git, commits), side, limit))
+}
+
+/** The same with the lines that `git log --graph` draws; side snapshots hang on the commits that they are of. */
+export async function historyGraph(git: Git, options: LogOptions): Promise<GraphLine[]> {
+  const { limit, environment } = options
+  const tip = await resolveCommit(git, options.from)
+  if (tip === undefined) return []
+  const side = environment === undefined ? [] : await sideSnapshots(git, environment, limit)
+  const starts = [tip, ...side.map((snapshot) => snapshot.commit)]
+  const drawn = [
+    'rev-list',
+    '--graph',
+    '--no-color',
+    '--no-commit-header',
+    '--format=%x01%H',
+    ...maxCount(limit),
+    '--stdin',
+  ]
+  const lines = (await git.text(drawn, { input: lineByLine(starts) })).split('\n').map((line) => line.split('\x01'))
+  const ids = lines.flatMap(([, commit]) => commit ?? [])
+  const commits = await revList(git, ['--no-walk=unsorted', '--stdin'], lineByLine(ids))
+  const entries = new Map((await entriesOf(git, commits)).map((entry) => [entry.commit, entry]))
+  return lines.map(([prefix = '', commit]) => ({ prefix: prefix.trimEnd(), entry: entries.get(commit ?? '') }))
+}
+
+async function resolveCommit(git: Git, revision: string): Promise<string | undefined> {
+  return (await resolveObjects(git, [`${revision}^{commit}`])).get(`${revision}^{commit}`)
+}
+
+function maxCount(limit: number | undefined): string[] {
+  return limit === undefined ? [] : [`--max-count=${limit}`]
+}
+
+function lineByLine(values: readonly string[]): string {
+  return values.map((value) => `${value}\n`).join('')
+}
+
+async function entriesOf(git: Git, commits: readonly HistoryCommit[]): Promise<LogEntry[]> {
+  const [refs, snapshots] = await Promise.all([refNames(git), snapshotsAmong(git, commits)])
+  return commits.map((commit) => ({
+    commit: commit.commit,
+    parents: commit.parents,
+    author: commit.author,
+    committedAt: commit.committedAt,
+    subject: subjectOf(commit.message),
+    refs: refs.get(commit.commit) ?? [],
+    snapshot: snapshots.get(commit.commit),
+    restored: parseRestored(commit.message),
+  }))
 }
 
 /** Side snapshots come from the list of refs, which has no authors: they are read for those that are shown. */
 async function withAuthors(git: Git, entries: readonly LogEntry[]): Promise<LogEntry[]> {
   const nameless = entries.filter((entry) => entry.author === '').map((entry) => entry.commit)
   if (nameless.length === 0) return [...entries]
-  const commits = await revList(git, ['--no-walk=unsorted', '--stdin'], `${nameless.join('\n')}\n`)
+  const commits = await revList(git, ['--no-walk=unsorted', '--stdin'], lineByLine(nameless))
   const authors = new Map(commits.map(({ commit, author }) => [commit, author]))
   return entries.map((entry) => ({ ...entry, author: entry.author || (authors.get(entry.commit) ?? '') }))
 }

@@ -1,7 +1,7 @@
 import { readCommits, resolveObjects } from './commits.ts'
 import { absoluteEnvironment, type Variables } from './git-environment.ts'
 import type { Branch, CommitInfo, DiffStat, GitRepository, Head } from './git-repository.ts'
-import { findSnapshot, history, reindexSnapshots } from './history.ts'
+import { findSnapshot, history, historyGraph, reindexSnapshots } from './history.ts'
 import { type Location, locate } from './location.ts'
 import { operationsInProgress } from './operations.ts'
 import { type RecordContext, recordSnapshot } from './record.ts'
@@ -45,6 +45,7 @@ function repository(context: RecordContext): GitRepository {
     snapshotAt: (revision) => snapshotOf(git, revision),
     reindex: ({ skip } = {}) => reindexSnapshots(git, skip ?? new Set()),
     log: (options) => history(git, options),
+    graph: (options) => historyGraph(git, options),
     readFile: (commit, name) => readBlob(git, commit, name),
     date: (text) => readDate(git, text),
     diffStat: (from, to) => diffStat(git, from, to),

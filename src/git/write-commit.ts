@@ -1,7 +1,7 @@
-import { chmod, link, lstat, mkdir, open, readdir, readFile, readlink, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, readlink, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { CommitObject } from 'isomorphic-git'
-import { systemCode } from '../domain/errors.ts'
+import { syncDirectory, writeNewFile } from '../system/durable-file.ts'
 import type { Location } from './location.ts'
 import type { Git } from './run-git.ts'
 
@@ -115,36 +115,9 @@ const durableFiles = {
 }
 
 async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
-  const directory = path.dirname(file)
-  const temporary = path.join(directory, `tmp_obj_${path.basename(file).slice(0, 8)}_${process.pid}_${counter++}`)
-  try {
-    const handle = await open(temporary, 'wx', 0o444)
-    try {
-      await handle.writeFile(bytes)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await chmod(temporary, 0o444)
-    await link(temporary, file).catch((error: unknown) => {
-      if (systemCode(error) !== 'EEXIST') throw error
-    })
-  } finally {
-    await rm(temporary, { force: true })
-  }
-  await syncDirectory(directory)
-  await syncDirectory(path.dirname(directory))
-}
-
-let counter = 0
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  const objects = path.dirname(path.dirname(file))
+  await writeNewFile(file, [bytes], { temporaryDirectory: objects, mode: 0o444 })
+  await syncDirectory(objects)
 }
 
 async function unsupported(): Promise<never> {
