@@ -1,0 +1,95 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { EnvError } from '../../domain/errors.ts'
+import type { Operations } from './operations.ts'
+import type { Reply } from './worker.ts'
+
+type Names = keyof Operations
+type Arguments<Name extends Names> = Parameters<Operations[Name]>
+type Result<Name extends Names> = Awaited<ReturnType<Operations[Name]>>
+
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
+const program = fileURLToPath(new URL(`./worker${extension}`, import.meta.url))
+/** Bounds what the process takes beside SQLite's own caches. */
+const heapMb = 96
+
+/** A child process that works with one live database (see worker.ts). One call runs at a time, in order. */
+export class WorkerProcess {
+  onProgress: (rows: number) => void = () => {}
+  readonly #path: string
+  readonly #child: ChildProcess
+  readonly #calls = new Map<number, PromiseWithResolvers<unknown>>()
+  readonly #abort: () => void
+  readonly #signal: AbortSignal
+  #lastWords = ''
+  #nextId = 1
+  #ended: EnvError | undefined
+
+  constructor(path: string, signal: AbortSignal) {
+    this.#path = path
+    this.#signal = signal
+    signal.throwIfAborted()
+    this.#child = fork(program, [path], {
+      execArgv: ['--no-warnings', `--max-old-space-size=${heapMb}`],
+      stdio: ['pipe', 'ignore', 'pipe', 'ipc'],
+    })
+    this.#child.on('message', (reply: Reply) => this.#receive(reply))
+    this.#child.stderr?.on('data', (text) => {
+      this.#lastWords = (this.#lastWords + text).slice(-2000)
+    })
+    this.#child.on('error', (cause) => this.#end('could not be started', cause))
+    this.#child.on('exit', (code, killed) => this.#end(`ended (${killed ?? `status ${code}`})`, this.#lastWords))
+    this.#abort = () => this.kill()
+    signal.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1
+  }
+
+  async call<Name extends Names>(name: Name, ...args: Arguments<Name>): Promise<Result<Name>> {
+    if (this.#ended) throw this.#ended
+    const id = this.#nextId++
+    const pending = Promise.withResolvers<unknown>()
+    this.#calls.set(id, pending)
+    this.#child.send({ id, name, args: args[0] })
+    return (await pending.promise) as Result<Name>
+  }
+
+  /** Lets SQLite close its files as it likes to (a checkpoint, when it is the last), then ends the process. */
+  async close(): Promise<void> {
+    if (!this.#ended) await this.call('close').catch(() => {})
+    await this.kill()
+  }
+
+  /** Ends the process where it stands: nothing is checkpointed or deleted, every lock is free when this is done. */
+  async kill(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#abort)
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+
+  #receive(reply: Reply): void {
+    if (reply.progress !== undefined) this.onProgress(reply.progress)
+    const call = this.#calls.get(reply.id ?? 0)
+    this.#calls.delete(reply.id ?? 0)
+    if (!reply.error) {
+      call?.resolve(reply.result)
+      return
+    }
+    const { code, message, hint, details } = reply.error
+    call?.reject(new EnvError(code, message, { ...(hint ? { hint } : {}), ...(details ? { details } : {}) }))
+  }
+
+  #end(how: string, cause: unknown): void {
+    this.#signal.removeEventListener('abort', this.#abort)
+    this.#ended ??= this.#signal.aborted
+      ? new EnvError('cancelled', `${this.#path}: cancelled`)
+      : new EnvError('unavailable', `${this.#path}: the process that works with it ${how}`, { cause })
+    for (const call of this.#calls.values()) call.reject(this.#ended)
+    this.#calls.clear()
+  }
+}
