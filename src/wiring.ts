@@ -5,7 +5,8 @@ import { monotonicFactory } from 'ulid'
 import { LocalBackend } from './backends/local.ts'
 import { openGitRepository } from './git/open-repository.ts'
 import { driverTypes, loadDriver } from './services/registry.ts'
-import { createStore, openStore } from './store/open-store.ts'
+import { createStore, openStore } from './store/packed-store.ts'
+import { makeDirectory } from './system/durable-file.ts'
 import type { Trace } from './system/trace.ts'
 import type { Guard, GuardMessage, Ports, Progress } from './usecases/ports.ts'
 
@@ -25,11 +26,15 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
     version: packageVersion(),
     now: () => new Date(),
     newId: () => ulid().toLowerCase(),
-    openGit: (directory) => openGitRepository(directory, { environment, trace }),
+    openGit: (directory) => openGitRepository(directory, { environment, signal }),
     driverTypes: driverTypes(),
     loadDriver,
-    openStore: (location, id) => openStore(new LocalBackend(location), { expectedId: id, trace }),
-    createStore: (location, id) => createStore(new LocalBackend(location), { id, trace }),
+    openStore: (location, id) =>
+      openStore(new LocalBackend(location), { ...(id === undefined ? {} : { expectedId: id }), trace }),
+    createStore: async (location, id) => {
+      await makeDirectory(location)
+      return createStore(new LocalBackend(location), { id, createdAt: new Date().toISOString(), trace })
+    },
     startGuard: (options) => startGuard(entry, options),
     trace,
     signal,
@@ -43,17 +48,19 @@ export function packageVersion(): string {
 }
 
 /**
- * `GIT_ENV_TRACE=1` prints every durable step. `GIT_ENV_KILL_AT=<n>` kills this process at its n-th step, as a crash would:
- * the tests prove with it that nothing is left between.
+ * `GIT_ENV_TRACE=1` prints every durable step. Two more are for tests, which prove with them that nothing is left between:
+ * `GIT_ENV_KILL_AT=<n>` kills this process at its n-th step, as a crash would; `GIT_ENV_PAUSE_AT=<step>=<ms>` makes a step last.
  */
 function makeTrace(environment: Surroundings['environment']): Trace {
   const killAt = Number(environment['GIT_ENV_KILL_AT'] ?? 0)
+  const [pauseAt, pauseMs] = (environment['GIT_ENV_PAUSE_AT'] ?? '').split('=')
   const loud = Boolean(environment['GIT_ENV_TRACE'])
   let count = 0
   return (step) => {
     count++
     if (loud) process.stderr.write(`trace ${process.pid} ${count} ${step}\n`)
     if (count === killAt) process.kill(process.pid, 'SIGKILL')
+    if (step === pauseAt) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(pauseMs))
   }
 }
 

@@ -44,6 +44,7 @@ function countChanges(added: number, changed: number, removed: number, kind: str
 }
 
 function amount({ kind, before, after }: Difference): string {
+  if (kind !== 'table' && kind !== 'file') return ''
   const text = (value: number) => (kind === 'table' ? plural(value, 'row') : formatBytes(value))
   if (before !== undefined && after !== undefined)
     return before === after ? text(after) : `${text(before)} → ${text(after)}`

@@ -43,13 +43,21 @@ export async function init(workspace: Workspace): Promise<InitResult> {
   }
 }
 
+/** Whether a store was made. One that is at the place already is taken: another clone's, or this one's from an init that was cut short. */
 async function ensureStore(workspace: ConfiguredWorkspace): Promise<boolean> {
   const { ports, state } = workspace
   if ((await state.storeId()) !== undefined) {
     await openStore(workspace)
     return false
   }
-  const store = await ports.createStore(storeLocation(workspace), ports.newId())
+  const location = storeLocation(workspace)
+  try {
+    await state.recordStoreId((await ports.openStore(location, undefined)).id)
+    return false
+  } catch (error) {
+    if (!(error instanceof EnvError) || error.code !== 'not-found') throw error
+  }
+  const store = await ports.createStore(location, ports.newId())
   await state.recordStoreId(store.id)
   return true
 }

@@ -12,8 +12,8 @@ export type Ports = {
   openGit(directory: string): Promise<GitRepository>
   readonly driverTypes: readonly string[]
   loadDriver(type: string): Promise<ServiceDriver>
-  /** Throws `not-found` or `refused` when the store is absent or another one. */
-  openStore(location: string, id: string): Promise<Store>
+  /** Throws `not-found` or `refused` when the store is absent or another one than `id`; undefined: any. */
+  openStore(location: string, id: string | undefined): Promise<Store>
   createStore(location: string, id: string): Promise<Store>
   /** Starts the process that carries out the swap of a journal, detached from this one. */
   startGuard(options: { readonly journal: string; readonly directory: string }): Guard

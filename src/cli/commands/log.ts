@@ -32,7 +32,7 @@ export const define: DefineCommand = (command, context) => {
       const request = { from: revision, limit: options.number ?? 50 }
       if (options.graph) {
         const lines = await graph(workspace, request)
-        for (const { prefix, entry } of lines) output.line(`${prefix}${entry ? commitText(entry) : ''}`.trimEnd())
+        for (const { prefix, entry } of lines) output.line(`${prefix} ${entry ? commitText(entry) : ''}`.trimEnd())
         return output.result(lines)
       }
       const lines = await history(workspace, request)
@@ -53,9 +53,13 @@ function mark(line: LogLine): string {
 
 function commitText(line: LogLine): string {
   const id = line.snapshot ? shortId(line.snapshot.id) : line.commit.slice(0, 12)
-  const refs = line.refs.length > 0 ? ` (${line.refs.map(printable).join(', ')})` : ''
+  const refs = line.refs.length > 0 ? ` (${line.refs.map(refName).join(', ')})` : ''
   const state = line.snapshot ? `  ${stateText(line.snapshot)}` : ''
   return `${id}  ${formatTime(line.committedAt)}  ${printable(line.subject)}${refs}${state}`
+}
+
+function refName(ref: string): string {
+  return printable(ref.replace(/^refs\/(heads|remotes)\//, '').replace(/^refs\/tags\//, 'tag: '))
 }
 
 function snapshotRow(line: SnapshotLine, all: boolean): string[] {
