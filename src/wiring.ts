@@ -58,7 +58,7 @@ function makeTrace(environment: Surroundings['environment']): Trace {
   let count = 0
   return (step) => {
     count++
-    if (loud) process.stderr.write(`trace ${process.pid} ${count} ${step}\n`)
+    if (loud) process.stderr.write(`trace ${process.pid} ${count} ${step} (${Math.round(performance.now())} ms)\n`)
     if (count === killAt) process.kill(process.pid, 'SIGKILL')
     if (step === pauseAt) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(pauseMs))
   }

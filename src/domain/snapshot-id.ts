@@ -12,3 +12,8 @@ export function isSnapshotIdPrefix(text: string): boolean {
 export function shortId(id: string): string {
   return id.slice(0, 12)
 }
+
+/** What `--name` may be: it must be easy to type, and must not be taken for an id, `latest` or a date. */
+export function isSnapshotName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(text) && !isSnapshotIdPrefix(text) && text !== 'latest'
+}

@@ -2,6 +2,7 @@ import { EnvError } from '../domain/errors.ts'
 import { formatBytes, formatMicros, plural } from '../domain/format-text.ts'
 import type { CodeRecord, Manifest, Trigger } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
+import { isSnapshotName } from '../domain/snapshot-id.ts'
 import { snapshotMessage } from '../domain/snapshot-message.ts'
 import type { CodeStatus, Head } from '../git/git-repository.ts'
 import type { Service } from '../services/service-driver.ts'
@@ -38,6 +39,11 @@ export async function snapshot(workspace: ConfiguredWorkspace, request: Snapshot
   if (workspace.config.services.length === 0) {
     throw new EnvError('refused', 'the configuration names no service and no mount', {
       hint: 'add them to .git-env.yaml; git env init proposes what it finds',
+    })
+  }
+  if (request.name !== undefined && !isSnapshotName(request.name)) {
+    throw new EnvError('usage', `a snapshot cannot be named ${JSON.stringify(request.name)}`, {
+      hint: 'letters, digits, . _ + -, at most 64, and nothing that could be an id or "latest"',
     })
   }
   const store = await openStore(workspace)

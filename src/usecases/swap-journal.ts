@@ -104,17 +104,21 @@ class JournalRun {
     this.#workspace.ports.trace(`journal: ${state}`)
   }
 
+  /** Every target is looked at first, so that connections and processes are there before anybody waits. */
   async #hold(): Promise<void> {
     if (this.#heldSince !== undefined) return
-    this.#heldSince = performance.now()
-    for (const { swap } of this.#bound) await swap.hold(holdLimitMs)
+    for (const { swap } of this.#bound) await swap.inspect()
+    for (const { swap } of this.#bound) {
+      await swap.hold(holdLimitMs)
+      this.#heldSince ??= performance.now()
+    }
     this.#workspace.ports.trace('swap: held')
   }
 
   /** Lets writers go on; how long they waited, in microseconds. */
   async #release(): Promise<number> {
-    if (this.#heldSince === undefined) return 0
     await Promise.allSettled(this.#bound.map(({ swap }) => swap.release()))
+    if (this.#heldSince === undefined) return 0
     const held = Math.round((performance.now() - this.#heldSince) * 1000)
     this.#heldSince = undefined
     this.#workspace.ports.trace('swap: released')

@@ -1,5 +1,4 @@
-import { cp } from 'node:fs/promises'
-import { writeFile } from 'node:fs/promises'
+import { cp, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { databaseDump, treeFingerprint } from '../support/fingerprint.ts'
 import { makeProject, Project } from '../support/project.ts'
@@ -81,37 +80,43 @@ describe('a crash', () => {
     }
   })
 
-  test.each(['GIT_ENV_KILL_AT', 'GIT_ENV_KILL_GUARD_AT'])('at any step of a restore (%s) leaves the state before or the state after', async (variable) => {
-    const { project: template, good, bad } = await makeTemplate()
-    const words = ['restore', '--yes']
-    const steps = await countSteps(template, words)
-    const count = variable === 'GIT_ENV_KILL_AT' ? steps.own : steps.guard
-    expect(count).toBeGreaterThan(5)
-    for (let step = 1; step <= count; step++) {
-      const project = await copyOf(template)
-      await crashAt(project, words, variable, step)
-      const state = await expectWhole(project, [good, bad])
-      if (state === good) {
-        await project.ok('undo')
-        expect(wholeState(project)).toBe(bad)
-      } else {
-        await project.ok('restore', '--yes')
-        expect(wholeState(project)).toBe(good)
+  test.each(['GIT_ENV_KILL_AT', 'GIT_ENV_KILL_GUARD_AT'])(
+    'at any step of a restore (%s) leaves the state before or the state after',
+    async (variable) => {
+      const { project: template, good, bad } = await makeTemplate()
+      const words = ['restore', '--yes']
+      const steps = await countSteps(template, words)
+      const count = variable === 'GIT_ENV_KILL_AT' ? steps.own : steps.guard
+      expect(count).toBeGreaterThan(5)
+      for (let step = 1; step <= count; step++) {
+        const project = await copyOf(template)
+        await crashAt(project, words, variable, step)
+        const state = await expectWhole(project, [good, bad])
+        if (state === good) {
+          await project.ok('undo')
+          expect(wholeState(project)).toBe(bad)
+        } else {
+          await project.ok('restore', '--yes')
+          expect(wholeState(project)).toBe(good)
+        }
       }
-    }
-  })
+    },
+  )
 
-  test.each(['GIT_ENV_KILL_AT', 'GIT_ENV_KILL_GUARD_AT'])('at any step of an undo (%s) leaves the state before or the state after', async (variable) => {
-    const { project: template, good, bad } = await makeTemplate()
-    await template.ok('restore', '--yes')
-    const steps = await countSteps(template, ['undo'])
-    const count = variable === 'GIT_ENV_KILL_AT' ? steps.own : steps.guard
-    for (let step = 1; step <= count; step++) {
-      const project = await copyOf(template)
-      await crashAt(project, ['undo'], variable, step)
-      const state = await expectWhole(project, [good, bad])
-      await project.ok('undo', ...(state === bad ? ['--redo'] : []))
-      expect(wholeState(project)).toBe(state === bad ? good : bad)
-    }
-  })
+  test.each(['GIT_ENV_KILL_AT', 'GIT_ENV_KILL_GUARD_AT'])(
+    'at any step of an undo (%s) leaves the state before or the state after',
+    async (variable) => {
+      const { project: template, good, bad } = await makeTemplate()
+      await template.ok('restore', '--yes')
+      const steps = await countSteps(template, ['undo'])
+      const count = variable === 'GIT_ENV_KILL_AT' ? steps.own : steps.guard
+      for (let step = 1; step <= count; step++) {
+        const project = await copyOf(template)
+        await crashAt(project, ['undo'], variable, step)
+        const state = await expectWhole(project, [good, bad])
+        await project.ok('undo', ...(state === bad ? ['--redo'] : []))
+        expect(wholeState(project)).toBe(state === bad ? good : bad)
+      }
+    },
+  )
 })

@@ -53,7 +53,8 @@ function mark(line: LogLine): string {
 
 function commitText(line: LogLine): string {
   const id = line.snapshot ? shortId(line.snapshot.id) : line.commit.slice(0, 12)
-  const refs = line.refs.length > 0 ? ` (${line.refs.map(refName).join(', ')})` : ''
+  const named = line.refs.filter((ref) => !ref.startsWith('refs/env/'))
+  const refs = named.length > 0 ? ` (${named.map(refName).join(', ')})` : ''
   const state = line.snapshot ? `  ${stateText(line.snapshot)}` : ''
   return `${id}  ${formatTime(line.committedAt)}  ${printable(line.subject)}${refs}${state}`
 }
