@@ -43,7 +43,9 @@ export async function blobsOf(
       modes.set(name, (stats.mode & 0o100n) === 0n ? '100644' : '100755')
     }
   }
-  const ids = await hashPaths(git, files, options)
+  // Attributes go by the path in the work tree; bytes as they are may lie anywhere.
+  const names = options.filters ? files : files.map((name) => below(top, name).toString('latin1'))
+  const ids = await hashPaths(git, names, options)
   const blobs = new Map<string, Blob>(files.map((name, i) => [name, { mode: modes.get(name)!, id: ids[i]! }]))
   const linkIds = await hashLinks(git, top, links, options)
   links.forEach((name, i) => {

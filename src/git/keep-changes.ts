@@ -70,13 +70,9 @@ type Kept = {
 async function writeKept(context: KeepContext, kept: Kept): Promise<string> {
   const { git, gitDirectory } = context
   const { head, blobs } = kept
-  const date = await git.text(['rev-list', '--no-commit-header', '--max-count=1', '--format=%ct +0000', head])
-  const env = { ...keeper, GIT_AUTHOR_DATE: `@${date}`, GIT_COMMITTER_DATE: `@${date}` }
-  const write = (tree: string, parents: readonly string[], what: string) =>
-    commitTree(git, { tree, parents, message: `git-env: uncommitted changes: ${what}\n` }, false, env)
-  const index = await temporaryIndex(context)
+  const copy = { GIT_INDEX_FILE: await temporaryIndex(context) }
+  const only = { GIT_INDEX_FILE: path.join(gitDirectory, `git-env-untracked-${randomBytes(6).toString('hex')}`) }
   try {
-    const copy = { GIT_INDEX_FILE: index }
     const indexTree = await writeTree(git, copy)
     const changed = kept.worktree.map(({ path }) => indexLine(path, blobs.get(path), head.length))
     const linked = [...kept.links].map(([path, commit]) => `160000 ${commit} 0\t${path}\0`)
@@ -85,21 +81,30 @@ async function writeKept(context: KeepContext, kept: Kept): Promise<string> {
       .map((path) => indexLine(path, blobs.get(path), head.length))
     await updateIndex(git, copy, [...changed, ...linked, ...untracked])
     const tree = await writeTree(git, copy)
-    const indexCommit = await write(indexTree, [head], 'index')
-    const parents = [head, indexCommit]
-    if (untracked.length > 0) {
-      const only = { GIT_INDEX_FILE: path.join(gitDirectory, `git-env-untracked-${randomBytes(6).toString('hex')}`) }
-      try {
-        await updateIndex(git, only, untracked)
-        parents.push(await write(await writeTree(git, only), [], 'untracked files'))
-      } finally {
-        await rm(only.GIT_INDEX_FILE, { force: true })
-      }
-    }
-    return await write(tree, parents, 'work tree')
+    await updateIndex(git, only, untracked)
+    const untrackedTree = untracked.length > 0 ? await writeTree(git, only) : undefined
+    return await writeKeptCommits(git, head, { tree, indexTree, untrackedTree })
   } finally {
-    await rm(index, { force: true })
+    for (const { GIT_INDEX_FILE } of [copy, only]) await rm(GIT_INDEX_FILE, { force: true })
   }
+}
+
+export type KeptTrees = {
+  readonly tree: string
+  readonly indexTree: string
+  /** undefined when there are no untracked files. */
+  readonly untrackedTree: string | undefined
+}
+
+/** The commits that kept changes are; see {@link keepChanges}. */
+export async function writeKeptCommits(git: Git, head: string, trees: KeptTrees): Promise<string> {
+  const date = await git.text(['rev-list', '--no-commit-header', '--max-count=1', '--format=%ct +0000', head])
+  const env = { ...keeper, GIT_AUTHOR_DATE: `@${date}`, GIT_COMMITTER_DATE: `@${date}` }
+  const write = (tree: string, parents: readonly string[], what: string) =>
+    commitTree(git, { tree, parents, message: `git-env: uncommitted changes: ${what}\n` }, false, env)
+  const parents = [head, await write(trees.indexTree, [head], 'index')]
+  if (trees.untrackedTree !== undefined) parents.push(await write(trees.untrackedTree, [], 'untracked files'))
+  return write(trees.tree, parents, 'work tree')
 }
 
 /** `git write-tree` and `git status` may write the index, so they are given a copy. */

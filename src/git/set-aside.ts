@@ -22,6 +22,12 @@ import { replaceFile, syncDirectory } from '../system/durable-file.ts'
 import { below, parentsOf } from './paths.ts'
 import { lstatOrUndefined } from './work-files.ts'
 
+type Pass = {
+  /** `before`: stood there before the restore, and goes back there with it. `kept`: came later, and is only not to be lost. */
+  readonly kind: 'before' | 'kept'
+  readonly paths: readonly string[]
+}
+
 /**
  * Files moved out of the way of a restore. Each pass has a folder of its own (`files/0`, `files/1`, …) in which a file stands under the path
  * that it had, so that a look tells what has been moved. Where a path was set aside more than once, the earliest is what stood there before.
@@ -45,48 +51,52 @@ export class SetAside {
   }
 
   /** Moves paths (files, symlinks, whole folders) into a new pass. A file keeps its inode where one file system holds both places. */
-  async take(paths: readonly string[], moved: (path: string) => void): Promise<void> {
+  async take(kind: Pass['kind'], paths: readonly string[], moved: () => void): Promise<void> {
     if (paths.length === 0) return
     const pass = ((await this.passes()).at(-1) ?? -1) + 1
     const folder = this.#folder(pass)
     await mkdir(folder, { recursive: true })
     // Listed first: what is listed and not here stands where it was.
-    await replaceFile(`${folder}.json`, [Buffer.from(JSON.stringify(paths))])
+    await this.#writeList(pass, { kind, paths })
     const changed = new Set<string>()
+    const gone = new Set<string>()
     for (const name of paths) {
       const target = below(folder, name)
       for (const parent of parentsOf(name)) await mkdirIfAbsent(below(folder, parent))
       if (await move(below(this.#top, name), target)) {
         changed.add(path.posix.dirname(name))
-        moved(name)
+        moved()
+      } else {
+        gone.add(name)
       }
     }
+    if (gone.size > 0) await this.#writeList(pass, { kind, paths: paths.filter((name) => !gone.has(name)) })
     for (const name of changed) await syncQuietly(below(this.#top, name === '.' ? '' : name))
     await syncQuietly(folder)
   }
 
-  /** All paths that were to be set aside, by any pass. */
-  async listed(): Promise<Set<string>> {
-    const listed = new Set<string>()
-    for (const pass of await this.passes()) {
-      const text = await readFile(`${this.#folder(pass)}.json`, 'utf8').catch(() => '[]')
-      for (const name of JSON.parse(text) as string[]) listed.add(name)
-    }
-    return listed
+  /** Paths that stood in the way, listed and not here: they were not moved yet, or are back already. */
+  async atHome(): Promise<Set<string>> {
+    const [lists, moved] = [await this.#lists('before'), await this.earliest()]
+    return new Set(lists.flatMap(({ paths }) => paths).filter((name) => !moved.has(name)))
   }
 
-  /** Where each path lies now that stood at its place before, by path. */
+  /** Where each path lies now that stood at its place before the restore, by path. */
   async earliest(): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>()
-    for (const pass of await this.passes()) {
-      const text = await readFile(`${this.#folder(pass)}.json`, 'utf8').catch(() => '[]')
-      for (const name of JSON.parse(text) as string[]) {
+    for (const { pass, paths } of await this.#lists('before')) {
+      for (const name of paths) {
         const file = below(this.#folder(pass), name)
         const isOutermost = !parentsOf(name).some((parent) => found.has(parent))
         if (!found.has(name) && isOutermost && (await lstatOrUndefined(file))) found.set(name, file)
       }
     }
     return found
+  }
+
+  /** What is left belongs to no state any more: it is kept for its own sake. */
+  async retire(): Promise<void> {
+    for (const { pass, paths } of await this.#lists('before')) await this.#writeList(pass, { kind: 'kept', paths })
   }
 
   /** Every file and symlink that is set aside, with its pass. */
@@ -108,6 +118,20 @@ export class SetAside {
     }
     await move(from, below(this.#top, name))
     await syncQuietly(below(this.#top, path.posix.dirname(name) === '.' ? '' : path.posix.dirname(name)))
+  }
+
+  async #lists(kind: Pass['kind']): Promise<(Pass & { readonly pass: number })[]> {
+    const lists: (Pass & { readonly pass: number })[] = []
+    for (const pass of await this.passes()) {
+      const text = await readFile(`${this.#folder(pass)}.json`, 'utf8').catch(() => undefined)
+      const list = text === undefined ? undefined : (JSON.parse(text) as Pass)
+      if (list?.kind === kind) lists.push({ ...list, pass })
+    }
+    return lists
+  }
+
+  async #writeList(pass: number, list: Pass): Promise<void> {
+    await replaceFile(`${this.#folder(pass)}.json`, [Buffer.from(JSON.stringify(list))])
   }
 
   #folder(pass: number): string {
