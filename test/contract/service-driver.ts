@@ -1,4 +1,13 @@
-import type { ServiceContext } from '../../src/services/service-driver.ts'
+import { mkdir, readdir } from 'node:fs/promises'
+import path from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { ServiceRecord } from '../../src/domain/manifest.ts'
+import type { Staged } from '../../src/domain/swap.ts'
+import { loadDriver } from '../../src/services/registry.ts'
+import type { Service, ServiceContext, ServiceSwap } from '../../src/services/service-driver.ts'
+import { MemoryContent } from '../support/memory-content.ts'
+import { type SwapJob, startSwapProcess } from '../support/swap-process.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 /**
  * What the contract suite needs to know of a driver, in test/samples/<type>.ts as the export `sample`.
@@ -15,7 +24,8 @@ export type LiveSample = {
   readonly config: Readonly<Record<string, unknown>>
   /** A real path; the service lies in it or beside it, and `strangers` looks after the rest. */
   readonly projectDirectory: string
-  readonly context?: Partial<ServiceContext>
+  /** Plain data only: it is given to other processes. */
+  readonly context?: Partial<Pick<ServiceContext, 'environmentKey' | 'forbidden' | 'allowed'>>
   /** Adds, changes and removes some of the data; another `seed` makes other data. */
   change(seed: number): Promise<void>
   /** By the service's own means, equal when and only when the data is equal; also when it is absent or damaged (raw bytes then). */
@@ -39,4 +49,418 @@ export type SampleWriter = {
   acknowledged(): readonly number[]
   /** Ends the process; gives what was acknowledged in all. */
   stop(): Promise<readonly number[]>
+}
+
+/** Holds a driver to the laws of src/services/service-driver.ts and src/domain/swap.ts, in their words. */
+export function describeDriver(sample: DriverSample): void {
+  describe(`the ${sample.type} driver`, () => {
+    describeCapture(sample)
+    describeSwap(sample)
+    describeCrashes(sample)
+    describePresence(sample)
+    describeWriters(sample)
+  })
+}
+
+function describeCapture(sample: DriverSample): void {
+  test('what capture gives is canonical: unchanged data gives byte-identical streams', async () => {
+    const bench = await Bench.open(sample)
+    const first = await bench.capture()
+    const second = await bench.capture()
+    expect(second.streams).toEqual(first.streams)
+    expect(second.objects).toEqual(first.objects)
+    expect(first.presence).toBe('present')
+    await bench.live.change(1)
+    expect((await bench.capture()).streams).not.toEqual(first.streams)
+  })
+
+  test('streams and objects are ordered by name, and hold as many bytes as they say', async () => {
+    const bench = await Bench.open(sample)
+    const record = await bench.capture()
+    for (const list of [record.streams, record.objects]) {
+      expect(list.map((each) => each.name)).toEqual(list.map((each) => each.name).toSorted())
+    }
+    expect(record.level).toBe('frozen')
+    for (const { content } of record.streams) {
+      let bytes = 0
+      for await (const part of bench.content.read(content)) bytes += part.length
+      expect(bytes).toBe(content.bytes)
+    }
+  })
+
+  test('a capture changes nothing', async () => {
+    const bench = await Bench.open(sample)
+    const before = await bench.live.fingerprint()
+    await bench.capture()
+    expect(await bench.live.fingerprint()).toBe(before)
+  })
+
+  test('a capture can be closed at any point', async () => {
+    const bench = await Bench.open(sample)
+    for (const steps of [0, 1, 2, 3]) {
+      const capture = await (await bench.service()).capture(bench.content, {
+        damage: 'keep',
+        live: false,
+        progress() {},
+      })
+      if (steps > 0) await capture.hold(2000)
+      if (steps > 1) await capture.point()
+      if (steps > 2) await capture.release()
+      await capture.close()
+      await capture.close()
+    }
+    await bench.live.change(1)
+  })
+
+  test('an export holds the data in files that the tools of the service read', async () => {
+    const bench = await Bench.open(sample)
+    if (!bench.live.fingerprintExport) return expect(bench.live.fingerprintExport).toBeUndefined()
+    const directory = await temporaryDirectory()
+    const driver = await loadDriver(sample.type)
+    const record = await bench.capture()
+    const exported = await driver.export(record, bench.content, directory)
+    expect(exported.map(({ stream }) => stream).toSorted()).toEqual(record.streams.map(({ name }) => name))
+    const paths = exported.map((each) => each.path)
+    expect(await bench.live.fingerprintExport(directory, paths)).toBe(await bench.live.fingerprint())
+  })
+}
+
+function describeSwap(sample: DriverSample): void {
+  test('a restore brings back what was captured, and before() what it replaced', async () => {
+    const { bench, target, wanted, replaced } = await twoStates(sample)
+    const before = await bench.restore(target)
+    expect(await bench.live.fingerprint()).toBe(wanted)
+    expect((await bench.capture()).objects).toEqual(target.objects)
+    await bench.restore(before)
+    expect(await bench.live.fingerprint()).toBe(replaced)
+  })
+
+  test('nothing before forward changes the live data', async () => {
+    const { bench, target, replaced } = await twoStates(sample)
+    const staged = await bench.stage(target)
+    expect(await bench.live.fingerprint()).toBe(replaced)
+    const swap = await bench.swap(staged)
+    await swap.hold(5000)
+    await swap.lastCapture()
+    await swap.release()
+    expect(await swap.inspect()).toBe('before')
+    await swap.discard()
+    expect(await bench.live.fingerprint()).toBe(replaced)
+  })
+
+  test('it touches exactly what its configuration names, and drops only what it made itself', async () => {
+    const { bench, target } = await twoStates(sample)
+    const strangers = await bench.live.strangers()
+    await bench.restore(await bench.restore(target))
+    expect(await bench.live.strangers()).toBe(strangers)
+    expect(await bench.leftOver()).toEqual([])
+  })
+
+  test('forward, back and discard are idempotent, and end in after, before, and nothing left over', async () => {
+    const { bench, target, wanted, replaced } = await twoStates(sample)
+    const first = await bench.swap(await bench.stage(target))
+    await first.hold(5000)
+    const staged = await first.lastCapture()
+    for (const time of [1, 2]) {
+      await first.forward()
+      expect([time, await first.inspect()]).toEqual([time, 'after'])
+    }
+    await first.readBack()
+    await first.release()
+    expect(await bench.live.fingerprint()).toBe(wanted)
+
+    const second = await bench.swap(staged)
+    await second.hold(5000)
+    for (const time of [1, 2]) {
+      await second.back()
+      expect([time, await second.inspect()]).toEqual([time, 'before'])
+    }
+    await second.release()
+    expect(await bench.live.fingerprint()).toBe(replaced)
+
+    const third = await bench.swap(staged)
+    await bench.finish(third)
+    expect(await bench.live.fingerprint()).toBe(wanted)
+    await third.discard()
+    await third.discard()
+    expect(await bench.live.fingerprint()).toBe(wanted)
+    expect(await bench.leftOver()).toEqual([])
+  })
+
+  test('what a staging that was cut short left is swept, and a second sweep finds nothing', async () => {
+    const { bench, target, replaced } = await twoStates(sample)
+    await bench.stage(target)
+    const service = await bench.service()
+    await service.sweep(restoreId)
+    await service.sweep(restoreId)
+    expect(await bench.leftOver()).toEqual([])
+    expect(await bench.live.fingerprint()).toBe(replaced)
+  })
+}
+
+function describeCrashes(sample: DriverSample): void {
+  test('killed at any step, a swap is finished by another process, and can be undone', async () => {
+    await killedAtEachStep(sample, async (bench, staged, { wanted, replaced, safety }) => {
+      const swap = await bench.swap(staged)
+      await bench.finish(swap)
+      expect(await bench.live.fingerprint()).toBe(wanted)
+      const before = await swap.before(bench.content, safety)
+      await swap.discard()
+      await bench.restore(before)
+      expect(await bench.live.fingerprint()).toBe(replaced)
+    })
+  })
+
+  test('killed at any step, a swap is taken back by another process', async () => {
+    await killedAtEachStep(sample, async (bench, staged, { replaced }) => {
+      const swap = await bench.swap(staged)
+      await swap.hold(5000)
+      await swap.back()
+      expect(await swap.inspect()).toBe('before')
+      await swap.release()
+      expect(await bench.live.fingerprint()).toBe(replaced)
+      await swap.discard()
+      expect(await bench.leftOver()).toEqual([])
+    })
+  })
+}
+
+type KilledSwap = { readonly wanted: string; readonly replaced: string; readonly safety: ServiceRecord }
+
+/** Once for each durable step: a process swaps and is killed right after it; then `recover` runs here. */
+async function killedAtEachStep(
+  sample: DriverSample,
+  recover: (bench: Bench, staged: Staged, states: KilledSwap) => Promise<void>,
+): Promise<void> {
+  for (let step = 1; ; step++) {
+    const { bench, target, wanted, replaced } = await twoStates(sample)
+    const safety = await bench.capture()
+    const staged = await bench.stage(target, safety)
+    const outcome = await bench.elsewhere({ task: 'swap', staged, killAtStep: step })
+    await recover(bench, outcome.staged ?? staged, { wanted, replaced, safety })
+    if (!outcome.killed) {
+      expect(step, 'a swap traces its durable steps').toBeGreaterThan(2)
+      return
+    }
+  }
+}
+
+function describePresence(sample: DriverSample): void {
+  test('what is absent is recorded as absent, restored from nothing, and made absent again by undo', async () => {
+    const bench = await Bench.open(sample)
+    const target = await bench.capture()
+    const wanted = await bench.live.fingerprint()
+    await bench.live.remove()
+    const gone = await bench.live.fingerprint()
+    expect((await bench.probe()).presence).toBe('absent')
+    const absent = await bench.capture()
+    expect(absent).toMatchObject({ presence: 'absent', streams: [], objects: [], bytes: 0 })
+    const before = await bench.restore(target)
+    expect(await bench.live.fingerprint()).toBe(wanted)
+    expect(before.presence).toBe('absent')
+    const again = await bench.restore(before)
+    expect(await bench.live.fingerprint()).toBe(gone)
+    expect(again.streams).toEqual(target.streams)
+    await bench.restore(absent)
+    expect(await bench.live.fingerprint()).toBe(gone)
+  })
+
+  test('what is damaged is refused, or kept as the raw files it is, and undo brings the ruin back', async () => {
+    for (const ruin of Object.keys((await sample.create()).ruins)) {
+      const bench = await Bench.open(sample)
+      const target = await bench.capture()
+      const wanted = await bench.live.fingerprint()
+      await bench.live.ruins[ruin]!()
+      const ruined = await bench.live.fingerprint()
+      await expect(bench.capture('refuse'), ruin).rejects.toMatchObject({ code: 'damaged' })
+      const before = await bench.restore(target)
+      expect([ruin, before.presence]).toEqual([ruin, 'damaged'])
+      expect([ruin, await bench.live.fingerprint()]).toEqual([ruin, wanted])
+      await bench.restore(before)
+      expect([ruin, await bench.live.fingerprint()]).toEqual([ruin, ruined])
+      await bench.restore(target)
+      expect([ruin, await bench.live.fingerprint()]).toEqual([ruin, wanted])
+      expect(await bench.leftOver()).toEqual([])
+    }
+  })
+}
+
+function describeWriters(sample: DriverSample): void {
+  test('a capture is the state at point: what was acknowledged before it is in, what was written after it is not', async () => {
+    const bench = await Bench.open(sample)
+    if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
+    const writer = await bench.live.startWriter()
+    await progress(writer)
+    const before = writer.acknowledged().at(-1)!
+    const record = await bench.capture('refuse', () => progress(writer))
+    const all = await writer.stop()
+    await bench.restore(record)
+    const captured = await bench.live.written!()
+    expect(captured).toEqual(Array.from(captured, (_, index) => index + 1))
+    expect(captured.length).toBeGreaterThanOrEqual(before)
+    expect(captured.length).toBeLessThan(all.at(-1)!)
+  })
+
+  test('when the process dies in any way, no writer is left waiting', async () => {
+    const bench = await Bench.open(sample)
+    if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
+    for (const task of ['hold for a capture', 'hold for a swap'] as const) {
+      const staged = await bench.stage(await bench.capture())
+      const writer = await bench.live.startWriter()
+      await progress(writer)
+      await bench.elsewhere({ task, staged })
+      await progress(writer)
+      await writer.stop()
+      await (await bench.swap(staged)).discard()
+    }
+  })
+
+  test('no write that a writer was told is done before the swap is lost: it is in what before gives', async () => {
+    const bench = await Bench.open(sample)
+    if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
+    const target = await bench.capture()
+    const writer = await bench.live.startWriter()
+    await progress(writer)
+    const before = await bench.restore(target, () => progress(writer))
+    await progress(writer)
+    const acknowledged = await writer.stop()
+    const after = new Set(await bench.live.written!())
+    await bench.restore(before)
+    const union = new Set([...(await bench.live.written!()), ...after])
+    expect(acknowledged.filter((number) => !union.has(number))).toEqual([])
+    expect(after.size).toBeGreaterThan(0)
+  })
+}
+
+/** Waits until a writer has got some things done from now on. */
+async function progress(writer: SampleWriter): Promise<void> {
+  const from = writer.acknowledged().length
+  const deadline = Date.now() + 15_000
+  while (writer.acknowledged().length < from + 5) {
+    if (Date.now() > deadline) throw new Error('the writer is stuck')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+async function twoStates(sample: DriverSample) {
+  const bench = await Bench.open(sample)
+  const target = await bench.capture()
+  const wanted = await bench.live.fingerprint()
+  await bench.live.change(1)
+  const replaced = await bench.live.fingerprint()
+  expect(replaced).not.toBe(wanted)
+  return { bench, target, wanted, replaced }
+}
+
+const restoreId = '01j00000000000000000000000'
+
+/** One live sample with all that a driver needs around it. */
+class Bench {
+  readonly live: LiveSample
+  readonly content = new MemoryContent()
+  readonly #type: string
+  readonly #privateDirectory: string
+  readonly #services: Service[] = []
+
+  private constructor(type: string, live: LiveSample, privateDirectory: string) {
+    this.#type = type
+    this.live = live
+    this.#privateDirectory = privateDirectory
+  }
+
+  static async open(sample: DriverSample): Promise<Bench> {
+    const place = await temporaryDirectory()
+    await mkdir(path.join(place, 'private'))
+    const bench = new Bench(sample.type, await sample.create(), path.join(place, 'private'))
+    onTestFinished(async () => {
+      for (const service of bench.#services) await service.close()
+    })
+    return bench
+  }
+
+  get #context(): SwapJob['context'] {
+    return {
+      name: 'sample',
+      environmentKey: 'main-00000000',
+      projectDirectory: this.live.projectDirectory,
+      forbidden: [],
+      privateDirectory: this.#privateDirectory,
+      allowed: false,
+      ...this.live.context,
+    }
+  }
+
+  /** A service of its own each time, as another process would open it. */
+  async service(): Promise<Service> {
+    const driver = await loadDriver(this.#type)
+    const signal = new AbortController().signal
+    const service = await driver.open(this.live.config, { ...this.#context, foreign: new Set(), trace() {}, signal })
+    this.#services.push(service)
+    return service
+  }
+
+  async probe() {
+    return (await this.service()).probe()
+  }
+
+  async capture(damage: 'keep' | 'refuse' = 'keep', meanwhile = async () => {}): Promise<ServiceRecord> {
+    const service = await this.service()
+    const capture = await service.capture(this.content, { damage, live: false, progress() {} })
+    try {
+      await capture.hold(5000)
+      await capture.point()
+      await capture.release()
+      const [record] = await Promise.all([capture.copy(), meanwhile()])
+      return record
+    } finally {
+      await capture.close()
+      await service.close()
+    }
+  }
+
+  async stage(target: ServiceRecord, safety?: ServiceRecord): Promise<Staged> {
+    const live = safety ?? (await this.capture())
+    const service = await this.service()
+    const staged = await service.stage(target, live, { source: this.content, id: restoreId, progress() {} })
+    await service.close()
+    return JSON.parse(JSON.stringify(staged)) as Staged
+  }
+
+  async swap(staged: Staged): Promise<ServiceSwap> {
+    return (await this.service()).swap(staged)
+  }
+
+  /** What is left of a swap, from any state to `after`. */
+  async finish(swap: ServiceSwap): Promise<void> {
+    await swap.hold(5000)
+    if ((await swap.inspect()) !== 'after') await swap.lastCapture()
+    await swap.forward()
+    expect(await swap.inspect()).toBe('after')
+    await swap.readBack()
+    await swap.release()
+  }
+
+  /** A whole restore; gives the record of what it replaced. */
+  async restore(target: ServiceRecord, meanwhile = async () => {}): Promise<ServiceRecord> {
+    const safety = await this.capture()
+    const swap = await this.swap(await this.stage(target, safety))
+    await meanwhile()
+    await this.finish(swap)
+    const before = await swap.before(this.content, safety)
+    await swap.discard()
+    return before
+  }
+
+  /** Runs a part of a swap in another process, which is killed there. */
+  async elsewhere(job: Pick<SwapJob, 'task' | 'staged' | 'killAtStep'>) {
+    return startSwapProcess({ ...job, type: this.#type, config: this.live.config, context: this.#context })
+  }
+
+  /** What carries the restore's id, in our own folder and in the project. */
+  async leftOver(): Promise<string[]> {
+    const names = await Promise.all(
+      [this.#privateDirectory, this.live.projectDirectory].map((directory) => readdir(directory, { recursive: true })),
+    )
+    return names.flat().filter((name) => name.includes(restoreId))
+  }
 }

@@ -13,20 +13,22 @@ import { WorkerProcess } from './worker-process.ts'
 /** What was found before anything was done, and the session on it where SQLite can read it. */
 export type Found = { readonly look: Look; readonly session?: LiveSession }
 
-/** Looks at the raw file first, in a process of its own; opens with SQLite only what may be a database. */
+/** Looks at the raw file first, and lets SQLite open only what may be a database. */
 export async function find(file: string, signal: AbortSignal): Promise<Found> {
-  const scout = new WorkerProcess(file, signal)
+  const worker = new WorkerProcess(file, signal)
+  let session: LiveSession | undefined
   try {
-    const look = await scout.call('look')
+    const look = await worker.call('look')
     if (look.state !== 'plain') return { look }
     try {
-      return { look, session: await LiveSession.open(file, signal) }
+      session = await LiveSession.open(file, worker)
+      return { look, session }
     } catch (error) {
       if (!(error instanceof EnvError) || error.code !== 'damaged') throw error
       return { look: { ...look, state: 'damaged', reason: error.message } }
     }
   } finally {
-    await scout.kill()
+    if (!session) await worker.kill()
   }
 }
 

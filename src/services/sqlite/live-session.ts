@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { EnvError } from '../../domain/errors.ts'
 import { nameBlockers, writersOf } from './blockers.ts'
 import type { Opened } from './live.ts'
-import { WorkerProcess } from './worker-process.ts'
+import type { WorkerProcess } from './worker-process.ts'
 
 const firstPauseMs = 2
 const longestPauseMs = 40
@@ -19,15 +19,9 @@ export class LiveSession {
     this.opened = opened
   }
 
-  /** Throws `damaged` when SQLite cannot read it; the process is gone then. */
-  static async open(path: string, signal: AbortSignal): Promise<LiveSession> {
-    const worker = new WorkerProcess(path, signal)
-    try {
-      return new LiveSession(path, worker, await worker.call('open'))
-    } catch (error) {
-      await worker.kill()
-      throw error
-    }
+  /** Throws `damaged` when SQLite cannot read it. */
+  static async open(path: string, worker: WorkerProcess): Promise<LiveSession> {
+    return new LiveSession(path, worker, await worker.call('open'))
   }
 
   get wal(): boolean {
