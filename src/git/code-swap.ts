@@ -202,15 +202,11 @@ export class WorkTreeSwap implements CodeSwap {
     for (const [name, found] of await lookAt(this.#context, wanted)) {
       const { clean, raw } = wanted.get(name)!
       const isThere = clean[0] !== undefined || raw !== undefined
-      if (isThere ? found !== 'clean' && found !== 'raw' : found !== 'absent' && !this.#isFolderNow(name, wanted)) {
+      // Where a file goes, a folder may come.
+      if (isThere ? found !== 'clean' && found !== 'raw' : found !== 'absent' && found !== 'folder') {
         throw damaged(`${displayPath(name)} is not what the snapshot has`)
       }
     }
-  }
-
-  /** A file whose place a folder of the new commit took. */
-  #isFolderNow(name: string, wanted: ReadonlyMap<string, unknown>): boolean {
-    return [...wanted.keys()].some((other) => other.startsWith(`${name}/`))
   }
 
   async before(): Promise<CodeRecord> {

@@ -14,8 +14,11 @@ export type Expected = {
   readonly raw: TreeFile | undefined
 }
 
-/** `torn`: the beginning of an expected file, whose writer was killed. `theirs`: anything else: a user's, not to be lost. */
-export type Found = 'absent' | 'clean' | 'raw' | 'torn' | 'theirs'
+/**
+ * `torn`: the beginning of an expected file, whose writer was killed. `folder`: no file at all, and nothing said of what is in it.
+ * `theirs`: anything else: a user's, not to be lost.
+ */
+export type Found = 'absent' | 'clean' | 'raw' | 'torn' | 'folder' | 'theirs'
 
 export type FilesContext = { readonly git: Git; readonly top: string }
 
@@ -48,6 +51,7 @@ function sameMode(a: string, b: string, fileMode: boolean): boolean {
 async function lookCloser({ git, top }: FilesContext, path: string, { clean, raw }: Expected): Promise<Found> {
   const stats = await lstatOrUndefined(below(top, path))
   if (stats === undefined) return 'absent'
+  if (stats.isDirectory()) return 'folder'
   if (!stats.isFile()) return 'theirs'
   const live = await readFile(below(top, path))
   for (const file of [...clean, raw]) {

@@ -72,7 +72,7 @@ export async function setAside(context: SwapContext, work: Work): Promise<void> 
   context.step('files set aside')
   const changed = status.tracked.filter((change) => change.submodule === undefined)
   if (status.tracked.some((change) => change.staged || change.intentToAdd)) {
-    await lock.run(['read-tree', '-m', staged.old])
+    await lock.run(['read-tree', '-m', '-i', staged.old])
     context.step('index at HEAD')
   }
   await checkOutAgain(
@@ -95,7 +95,7 @@ async function checkOutAgain({ lock, step }: SwapContext, changes: readonly Trac
 /** Lays kept changes over the new commit: index and files as they were, staged, unstaged and untracked apart. */
 export async function layOver(context: SwapContext, work: Work, overlay: Overlay): Promise<void> {
   const { top, aside, lock, staged } = context
-  await lock.run(['read-tree', '-m', overlay.indexTree])
+  await lock.run(['read-tree', '-m', '-i', overlay.indexTree])
   context.step('index of the changes read')
   const affected = expectedPaths(work, overlay, overlayPaths(overlay))
   const found = await lookAt(context, affected)
@@ -216,12 +216,19 @@ export async function rollFilesBack(
   await aside.take(options.kind, pathsFound(found, 'theirs'), () => context.step('a file set aside'))
   const back = [...paths].filter((name) => work.tracked.has(name) && !options.absent.has(name))
   const backSet = new Set(back)
-  for (const name of paths) if (!backSet.has(name) && found.get(name) !== 'theirs') await removeFile(below(top, name))
+  for (const [name, state] of found) {
+    if (!backSet.has(name) && state !== 'theirs' && state !== 'folder') await removeFile(below(top, name))
+  }
   await removeEmpty(top, options.newDirectories)
   const exclude = new Set(staged.exclude)
-  const obstacles = await findObstacles({ top, incoming: back, tracked: new Set(work.tracked.keys()), exclude })
+  const obstacles = await findObstacles({
+    top,
+    incoming: [...back, ...options.absent],
+    tracked: new Set(work.tracked.keys()),
+    exclude,
+  })
   await aside.take(options.kind, obstacles, () => {})
-  await lock.run(['read-tree', '-m', staged.old])
+  await lock.run(['read-tree', '-m', '-i', staged.old])
   const input = back.map((name) => `${name}\0`).join('')
   if (back.length > 0) await lock.run(['checkout-index', '-f', '-q', '-u', '-z', '--stdin'], { input, env: withoutLfs })
   context.step('files rolled back')
