@@ -2,10 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { monotonicFactory } from 'ulid'
-import { LocalBackend } from './backends/local.ts'
-import { openGitRepository } from './git/open-repository.ts'
 import { driverTypes, loadDriver } from './services/registry.ts'
-import { createStore, openStore } from './store/packed-store.ts'
 import { makeDirectory } from './system/durable-file.ts'
 import type { Trace } from './system/trace.ts'
 import type { Guard, GuardMessage, Ports, Progress } from './usecases/ports.ts'
@@ -26,12 +23,18 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
     version: packageVersion(),
     now: () => new Date(),
     newId: () => ulid().toLowerCase(),
-    openGit: (directory) => openGitRepository(directory, { environment, signal }),
+    openGit: async (directory) => {
+      const { openGitRepository } = await import('./git/open-repository.ts')
+      return openGitRepository(directory, { environment, signal })
+    },
     driverTypes: driverTypes(),
     loadDriver,
-    openStore: (location, id) =>
-      openStore(new LocalBackend(location), { ...(id === undefined ? {} : { expectedId: id }), trace }),
+    openStore: async (location, id) => {
+      const { LocalBackend, openStore } = await storeModules()
+      return openStore(new LocalBackend(location), { ...(id === undefined ? {} : { expectedId: id }), trace })
+    },
     createStore: async (location, id) => {
+      const { LocalBackend, createStore } = await storeModules()
       await makeDirectory(location)
       return createStore(new LocalBackend(location), { id, createdAt: new Date().toISOString(), trace })
     },
@@ -40,6 +43,12 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
     signal,
     progress,
   }
+}
+
+/** Loaded on first use: a command that needs no store should not wait for one. */
+async function storeModules() {
+  const [backends, store] = await Promise.all([import('./backends/local.ts'), import('./store/packed-store.ts')])
+  return { ...backends, ...store }
 }
 
 export function packageVersion(): string {
