@@ -11,7 +11,7 @@ import {
   writeNewFile,
 } from '../system/durable-file.ts'
 import { checkObjectName, checkObjectPrefix, isObjectName, noSuchObject, shortObject } from './object-name.ts'
-import type { ObjectInfo, StorageBackend } from './storage-backend.ts'
+import type { ByteRange, ObjectInfo, StorageBackend } from './storage-backend.ts'
 
 /** Where objects are written before they get their name. No object can be called this. */
 const temporaryName = '~tmp'
@@ -52,7 +52,7 @@ export class LocalBackend implements StorageBackend {
     return result
   }
 
-  async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
+  async get(name: string, range?: ByteRange, into?: Uint8Array): Promise<Uint8Array> {
     const file = this.#file(name)
     try {
       const handle = await open(file, 'r')
@@ -60,7 +60,7 @@ export class LocalBackend implements StorageBackend {
         const { size } = await handle.stat()
         const { offset, length } = range ?? { offset: 0, length: size }
         if (offset + length > size) throw shortObject(this.location, name, offset + length, size)
-        const bytes = Buffer.allocUnsafeSlow(length)
+        const bytes = range && into ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length)
         let done = 0
         while (done < length) {
           const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)

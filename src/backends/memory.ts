@@ -1,5 +1,5 @@
 import { checkObjectName, checkObjectPrefix, noSuchObject, shortObject } from './object-name.ts'
-import type { ObjectInfo, StorageBackend } from './storage-backend.ts'
+import type { ByteRange, ObjectInfo, StorageBackend } from './storage-backend.ts'
 
 /** Objects in memory: for tests, and for what needs no longer life than its process. */
 export class MemoryBackend implements StorageBackend {
@@ -19,7 +19,7 @@ export class MemoryBackend implements StorageBackend {
     return 'created'
   }
 
-  async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
+  async get(name: string, range?: ByteRange): Promise<Uint8Array> {
     checkObjectName(name)
     const bytes = this.#objects.get(name)?.bytes
     if (!bytes) throw noSuchObject(this.location, name)

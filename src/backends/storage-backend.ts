@@ -15,8 +15,11 @@ export interface StorageBackend {
   readonly location: string
   /** Stores an object unless the name is taken: then it changes nothing and resolves `exists`. */
   put(name: string, parts: readonly Uint8Array[]): Promise<'created' | 'exists'>
-  /** The bytes, or the range of them. Throws `not-found` (EnvError), and `damaged` when the range is not all there. */
-  get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>
+  /**
+   * The bytes, or the range of them. Throws `not-found` (EnvError), and `damaged` when the range is not all there.
+   * A backend may put a range into the beginning of `into`, which has room for it, and give that: nothing is allocated then.
+   */
+  get(name: string, range?: ByteRange, into?: Uint8Array): Promise<Uint8Array>
   stat(name: string): Promise<ObjectInfo | undefined>
   /** Objects whose names begin with the prefix, in no order. */
   list(prefix: string): AsyncIterable<ObjectInfo>
@@ -25,5 +28,7 @@ export interface StorageBackend {
   /** The time by the clock that stamps `modifiedAtMs`, in milliseconds since 1970. */
   now(): Promise<number>
 }
+
+export type ByteRange = { readonly offset: number; readonly length: number }
 
 export type ObjectInfo = { readonly name: string; readonly size: number; readonly modifiedAtMs: number }

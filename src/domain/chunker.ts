@@ -21,9 +21,9 @@ export const maxChunkBytes = 4 * mebi
 export const gearSeed = 'git-env gear 1'
 
 /** Entry i is the first four bytes, little-endian, of SHA-256(seed, one byte i). */
-function gearTable(seed: string): Uint32Array {
-  return Uint32Array.from({ length: 256 }, (_, byte) =>
-    createHash('sha256').update(seed).update(Uint8Array.of(byte)).digest().readUInt32LE(0),
+function gearTable(seed: string): Int32Array {
+  return Int32Array.from({ length: 256 }, (_, byte) =>
+    createHash('sha256').update(seed).update(Uint8Array.of(byte)).digest().readInt32LE(0),
   )
 }
 
@@ -34,6 +34,26 @@ const windowBytes = 32
 
 /** How far the two masks lie from the average, in bits: sizes gather more closely around it (normalized chunking). */
 const normalization = 2
+
+/**
+ * Bytes scanned by one call. The engine compiles a function in full after many calls, not after a few long ones:
+ * with short calls the scan runs at 1.5 GB/s from the first 50 MB on, with long ones it stays at a quarter of that for a gigabyte.
+ */
+const scanBytes = 512
+
+/** The hash where {@link scan} ended without a cut. */
+let rolled = 0
+
+/** The index right after the byte where the hash meets the mask, or -1; goes on from the hash `start`. */
+function scan(bytes: Uint8Array, from: number, to: number, start: number, mask: number): number {
+  let hash = start
+  for (let i = from; i < to; i++) {
+    hash = ((hash << 1) + gear[bytes[i]!]!) | 0
+    if ((hash & mask) === 0) return i + 1
+  }
+  rolled = hash
+  return -1
+}
 
 /**
  * Finds where chunks end in a sequence of bytes that comes in parts (FastCDC: gear hash, skipped minimum, normalized sizes).
@@ -59,45 +79,37 @@ export class Chunker {
    * or -1 when the chunk goes on past the end of `bytes`: the next call then continues it.
    */
   next(bytes: Uint8Array, from: number): number {
-    const { min, average, max } = this.#sizes
+    const { min, max } = this.#sizes
     const start = from - this.#length
     const end = Math.min(bytes.length, start + max)
-    let position = Math.min(end, Math.max(from, start + min - (min === max ? 0 : windowBytes)))
-    if (min < max) {
-      position = this.#roll(bytes, position, Math.min(end, start + min))
-      position = this.#scan(bytes, position, Math.min(end, start + average), this.#strictMask)
-      if (position >= 0) position = this.#scan(bytes, position, end, this.#looseMask)
-      if (position < 0) return this.#cut(-position)
+    const cut = min === max ? -1 : this.#find(bytes, from, start, end)
+    if (cut >= 0 || end === start + max) {
+      this.#length = 0
+      this.#hash = 0
+      return cut >= 0 ? cut : end
     }
-    if (position === start + max) return this.#cut(position)
-    this.#length = position - start
+    this.#length = end - start
     return -1
   }
 
-  #cut(position: number): number {
-    this.#length = 0
-    this.#hash = 0
-    return position
-  }
-
-  #roll(bytes: Uint8Array, from: number, to: number): number {
+  /** The first cut of the chunk that began at `start`, or -1 when there is none before `end`. */
+  #find(bytes: Uint8Array, from: number, start: number, end: number): number {
+    const { min, average } = this.#sizes
+    const firstCut = Math.min(end, start + min)
+    const strictEnd = Math.min(end, start + average)
     let hash = this.#hash
-    let i = from
-    for (; i < to; i++) hash = ((hash << 1) + gear[bytes[i]!]!) | 0
-    this.#hash = hash
-    return i
-  }
-
-  /** The index reached, or, as a negative number, the index right after the byte where the hash meets the mask. */
-  #scan(bytes: Uint8Array, from: number, to: number, mask: number): number {
-    let hash = this.#hash
-    let i = from
-    while (i < to) {
-      hash = ((hash << 1) + gear[bytes[i++]!]!) | 0
-      if ((hash & mask) === 0) return -i
+    let position = Math.min(end, Math.max(from, start + min - windowBytes))
+    for (; position < firstCut; position++) hash = ((hash << 1) + gear[bytes[position]!]!) | 0
+    while (position < end) {
+      const strict = position < strictEnd
+      const to = Math.min(position + scanBytes, strict ? strictEnd : end)
+      const cut = scan(bytes, position, to, hash, strict ? this.#strictMask : this.#looseMask)
+      if (cut >= 0) return cut
+      hash = rolled
+      position = to
     }
     this.#hash = hash
-    return i
+    return -1
   }
 }
 

@@ -1,9 +1,9 @@
 import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import { constants, createZstdCompress, zstdDecompress } from 'node:zlib'
 import { EnvError } from '../domain/errors.ts'
 import { type FrameMethod, frameMethods } from '../domain/pack.ts'
+import { freeMemory } from './free-memory.ts'
 
-const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 
 /** A frame is stored as it is when compression would save less than this share of it. */
@@ -12,12 +12,33 @@ const compressionLevel = 1
 /** No frame is longer than 4 MiB, so no honest one needs a larger window; it bounds the memory that a hostile one can ask for. */
 const maxWindowLog = 23
 
-/** The frame compressed, on the thread pool; undefined when that is not worth it. */
-export async function compressFrame(plain: Uint8Array): Promise<Uint8Array | undefined> {
+/** How long compressed frames were of late, as a share of their plain length; only a guess at the next. */
+let expectedShare = 0.5
+
+/** The frame compressed, on the thread pool, in pieces; undefined when that is not worth it. */
+export async function compressFrame(plain: Uint8Array): Promise<readonly Uint8Array[] | undefined> {
+  // A second output buffer costs a hop between threads, a needlessly long one memory:
+  // so one that is a little longer than what frames like the last ones needed.
+  const chunkSize = Math.ceil(Math.max(64, Math.min(1, expectedShare * 1.15) * plain.length))
+  const pieces = await compressPieces(plain, chunkSize)
+  const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  expectedShare += (bytes / plain.length - expectedShare) / 4
+  if (bytes <= plain.length * (1 - leastSaving)) return pieces
+  for (const piece of pieces) freeMemory(piece)
+  return undefined
+}
+
+/** As a stream, because the call for whole buffers copies the pieces together and leaves them to the garbage collector. */
+function compressPieces(plain: Uint8Array, chunkSize: number): Promise<readonly Uint8Array[]> {
   const params = { [constants.ZSTD_c_compressionLevel]: compressionLevel, [constants.ZSTD_c_checksumFlag]: 0 }
-  // One output buffer as long as the input: smaller ones cost a hop between threads each.
-  const stored = await compress(plain, { chunkSize: Math.max(plain.length, 64), pledgedSrcSize: plain.length, params })
-  return stored.length <= plain.length * (1 - leastSaving) ? stored : undefined
+  const stream = createZstdCompress({ chunkSize, params })
+  const pieces: Uint8Array[] = []
+  return new Promise((resolve, reject) => {
+    stream.on('data', (piece: Uint8Array) => pieces.push(piece))
+    stream.on('error', reject)
+    stream.on('end', () => resolve(pieces))
+    stream.end(plain)
+  })
 }
 
 /** The plain bytes of a frame. Throws `damaged`; never allocates more than the frame says it holds. */

@@ -8,16 +8,21 @@ import {
   maxFrameChunks,
 } from '../domain/pack.ts'
 import { compressFrame, looksRandom } from './compression.ts'
+import { freeMemory } from './free-memory.ts'
 
 /** Frames being compressed or waiting for room in a pack: this many keep two cores busy. */
 const maxInFlight = 3
 
-/** Takes a frame's encoded head and its stored bytes, which stay valid until the promise resolves. */
-export type FrameConsumer = (head: Uint8Array, stored: Uint8Array) => Promise<void>
+/** What looks random and is at least this long has a frame of its own. */
+const aloneBytes = 256 * 1024
+
+/** Takes a frame's encoded head and its stored bytes in pieces, which stay valid until the promise resolves. */
+export type FrameConsumer = (head: Uint8Array, stored: readonly Uint8Array[]) => Promise<void>
 
 type OpenFrame = {
   readonly buffer: Uint8Array
   readonly table: Buffer
+  readonly room: number
   chunks: number
   bytes: number
 }
@@ -32,6 +37,7 @@ export class FramePacker {
   readonly #consume: FrameConsumer
   readonly #open: Record<Kind, OpenFrame | undefined> = { random: undefined, other: undefined }
   readonly #buffers: Uint8Array[] = []
+  readonly #longBuffers: Uint8Array[] = []
   readonly #tables: Buffer[] = []
   #inFlight = 0
   #waiting: (() => void)[] = []
@@ -44,6 +50,7 @@ export class FramePacker {
   /** Takes in a chunk (its bytes are copied before this resolves). */
   async add(id: Uint8Array, bytes: Uint8Array): Promise<void> {
     const kind: Kind = looksRandom(bytes) ? 'random' : 'other'
+    if (kind === 'random' && bytes.length >= aloneBytes) return this.#addAlone(id, bytes)
     for (;;) {
       this.check()
       const frame = this.#open[kind]
@@ -76,13 +83,32 @@ export class FramePacker {
     if (this.#failure) throw this.#failure.error
   }
 
+  /** A long chunk that is stored as it is needs no gathering: it goes straight into the pack. */
+  async #addAlone(id: Uint8Array, bytes: Uint8Array): Promise<void> {
+    this.check()
+    const table = Buffer.allocUnsafe(chunkRecordBytes)
+    table.writeUInt32LE(bytes.length, 0)
+    table.set(id, 4)
+    const sizes = { chunks: 1, plainBytes: bytes.length, storedBytes: bytes.length }
+    this.#inFlight++
+    try {
+      await this.#consume(encodeFrameHead({ method: frameMethods.raw, ...sizes, table }), [bytes])
+    } catch (error) {
+      this.#failure ??= { error }
+      throw error
+    } finally {
+      this.#inFlight--
+      this.#wake()
+    }
+  }
+
   #newFrame(firstBytes: number): OpenFrame {
-    const pooled = firstBytes <= frameTargetBytes
-    const buffer = pooled
-      ? (this.#buffers.pop() ?? Buffer.allocUnsafeSlow(frameTargetBytes))
-      : Buffer.allocUnsafeSlow(Math.min(firstBytes, maxFrameBytes))
+    const buffer =
+      firstBytes <= frameTargetBytes
+        ? (this.#buffers.pop() ?? Buffer.allocUnsafeSlow(frameTargetBytes))
+        : (this.#longBuffers.pop() ?? Buffer.allocUnsafeSlow(maxFrameBytes))
     const table = this.#tables.pop() ?? Buffer.allocUnsafeSlow(maxFrameChunks * chunkRecordBytes)
-    return { buffer, table, chunks: 0, bytes: 0 }
+    return { buffer, table, chunks: 0, bytes: 0, room: Math.max(firstBytes, frameTargetBytes) }
   }
 
   #seal(kind: Kind): void {
@@ -97,7 +123,8 @@ export class FramePacker {
       .finally(() => {
         this.#inFlight--
         this.#tables.push(frame.table)
-        if (frame.buffer.length === frameTargetBytes) this.#buffers.push(frame.buffer)
+        const buffers = frame.buffer.length === maxFrameBytes ? this.#longBuffers : this.#buffers
+        buffers.push(frame.buffer)
         this.#wake()
       })
   }
@@ -105,15 +132,16 @@ export class FramePacker {
   async #finishFrame(frame: OpenFrame, kind: Kind): Promise<void> {
     const plain = frame.buffer.subarray(0, frame.bytes)
     const compressed = kind === 'random' ? undefined : await compressFrame(plain)
-    const stored = compressed ?? plain
+    const stored = compressed ?? [plain]
     const head: FrameHead = {
       method: compressed ? frameMethods.zstd : frameMethods.raw,
       chunks: frame.chunks,
       plainBytes: plain.length,
-      storedBytes: stored.length,
+      storedBytes: stored.reduce((sum, piece) => sum + piece.length, 0),
       table: frame.table.subarray(0, frame.chunks * chunkRecordBytes),
     }
     await this.#consume(encodeFrameHead(head), stored)
+    for (const piece of compressed ?? []) freeMemory(piece)
   }
 
   #wake(): void {
@@ -124,7 +152,7 @@ export class FramePacker {
 }
 
 function hasRoom(frame: OpenFrame, bytes: number): boolean {
-  return frame.chunks < maxFrameChunks && frame.bytes + bytes <= frame.buffer.length
+  return frame.chunks < maxFrameChunks && frame.bytes + bytes <= frame.room
 }
 
 function append(frame: OpenFrame, id: Uint8Array, bytes: Uint8Array): void {

@@ -1,9 +1,10 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { StorageBackend } from '../backends/storage-backend.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
-import { checkPackHead, chunkId, chunkLength, decodeFrameHead, packHeadBytes } from '../domain/pack.ts'
-import type { PackEntry, PackIndex } from '../domain/pack-index.ts'
+import { checkPackHead, chunkId, chunkLength, decodeFrameHead, type FrameHead, packHeadBytes } from '../domain/pack.ts'
+import type { FramePlace, PackEntry, PackIndex } from '../domain/pack-index.ts'
 import { decodeFrame } from './compression.ts'
+import { freeMemory } from './free-memory.ts'
 import { packName } from './object-names.ts'
 import { readFooter } from './pack-footer.ts'
 
@@ -85,6 +86,12 @@ async function inspectFrame({ backend, index, pack }: Inspection, number: number
     throw new EnvError('damaged', 'a frame has another head than the footer says')
   }
   const plain = await decodeFrame(frame.method, bytes.subarray(frame.headBytes), frame.plainBytes)
+  checkChunks(index, frame, head, plain)
+  if (plain.buffer !== bytes.buffer) freeMemory(plain)
+  freeMemory(bytes)
+}
+
+function checkChunks(index: PackIndex, frame: FramePlace, head: FrameHead, plain: Uint8Array): void {
   let offset = 0
   for (let i = 0; i < head.chunks; i++) {
     const id = Buffer.from(chunkId(head, i)).toString('hex')

@@ -4,6 +4,7 @@ import { EnvError } from '../domain/errors.ts'
 import type { IndexSection } from '../domain/index-object.ts'
 import { encodeFooter, maxPackBytes, packHead, packHeadBytes, packTailBytes } from '../domain/pack.ts'
 import type { Trace } from '../system/trace.ts'
+import { freeMemory } from './free-memory.ts'
 import { packName, short } from './object-names.ts'
 
 const readBackBytes = 1024 * 1024
@@ -35,7 +36,7 @@ export class PackWriter {
   }
 
   /** Copies one encoded frame into the pack; waits while the pack before has to be written first. Frames keep the order of the calls. */
-  append(head: Uint8Array, stored: Uint8Array): Promise<void> {
+  append(head: Uint8Array, stored: readonly Uint8Array[]): Promise<void> {
     return this.#inTurn(() => this.#append(head, stored))
   }
 
@@ -62,9 +63,10 @@ export class PackWriter {
     return turn
   }
 
-  async #append(head: Uint8Array, stored: Uint8Array): Promise<void> {
+  async #append(head: Uint8Array, stored: readonly Uint8Array[]): Promise<void> {
+    const storedBytes = stored.reduce((sum, piece) => sum + piece.length, 0)
     const footerBytes = this.#headBytes + head.length + packTailBytes
-    if (this.#heads.length > 0 && this.#used + head.length + stored.length + footerBytes > maxPackBytes) {
+    if (this.#heads.length > 0 && this.#used + head.length + storedBytes + footerBytes > maxPackBytes) {
       await this.#seal()
     }
     if (!this.#buffer) {
@@ -74,11 +76,14 @@ export class PackWriter {
       this.#used = packHeadBytes
     }
     this.#buffer.set(head, this.#used)
-    this.#buffer.set(stored, this.#used + head.length)
-    this.#used += head.length + stored.length
+    this.#used += head.length
+    for (const piece of stored) {
+      this.#buffer.set(piece, this.#used)
+      this.#used += piece.length
+    }
     this.#heads.push(head)
     this.#headBytes += head.length
-    this.storedBytes += head.length * 2 + stored.length
+    this.storedBytes += head.length * 2 + storedBytes
   }
 
   /** Ends the pack and begins to write it, once the one before is written. */
@@ -124,12 +129,15 @@ export async function putReadBack(backend: StorageBackend, name: string, bytes: 
   })
 }
 
+/** Compares what the store gives with what was meant, in pieces, through one buffer. */
 async function isStored(backend: StorageBackend, name: string, bytes: Uint8Array): Promise<boolean> {
   if ((await backend.stat(name))?.size !== bytes.length) return false
+  const buffer = Buffer.allocUnsafeSlow(Math.min(bytes.length, readBackBytes))
   for (let offset = 0; offset < bytes.length; offset += readBackBytes) {
     const wanted = bytes.subarray(offset, offset + readBackBytes)
-    const there = await backend.get(name, { offset, length: wanted.length })
+    const there = await backend.get(name, { offset, length: wanted.length }, buffer)
     if (Buffer.compare(there, wanted) !== 0) return false
   }
+  freeMemory(buffer)
   return true
 }

@@ -164,9 +164,9 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     }
   }
 
-  async #consume(head: Uint8Array, stored: Uint8Array): Promise<void> {
+  async #consume(head: Uint8Array, stored: readonly Uint8Array[]): Promise<void> {
     if (this.#options.dryRun) {
-      this.added.storedBytes += head.length * 2 + stored.length
+      this.added.storedBytes += stored.reduce((sum, piece) => sum + piece.length, head.length * 2)
       return
     }
     await this.#packs.append(head, stored)
