@@ -178,7 +178,7 @@ function damagedListing(path: unknown): EnvError {
  * a folder of the listing: below a symlink it would be written wherever that points.
  */
 export async function* decodeTree(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<TreeEntry> {
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const order = new ListingOrder()
   let rest = ''
   for await (const part of bytes) {
@@ -194,7 +194,7 @@ export async function* decodeTree(bytes: AsyncIterable<Uint8Array>): AsyncGenera
   if (rest !== '') throw new EnvError('damaged', 'a folder listing ends in the middle of a line')
 }
 
-function decodeText(decoder: TextDecoder, part: Uint8Array): string {
+function decodeText(decoder: InstanceType<typeof TextDecoder>, part: Uint8Array): string {
   try {
     return decoder.decode(part, { stream: true })
   } catch (cause) {

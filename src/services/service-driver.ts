@@ -28,6 +28,11 @@ export interface ServiceDriver<Schema extends GenericSchema = GenericSchema> {
   detect(project: Project): Promise<readonly Detected[]>
   /** Does not connect, and does not fail when nothing is there. Wrong configuration is refused here (`usage` or `refused`). */
   open(config: InferOutput<Schema>, context: ServiceContext): Promise<Service>
+  /**
+   * Writes a stored record as files that people and the service's own tools read, into an empty folder.
+   * Says which file (path below the folder; the folder itself, `.`, for a tree) holds each stream's bytes.
+   */
+  export(record: ServiceRecord, source: ContentSource, directory: string): Promise<readonly Exported[]>
 }
 
 export type Project = {
@@ -93,12 +98,13 @@ export interface Service {
    * `live` is the safety snapshot's record of what is there: only what differs need be staged.
    */
   stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged>
-  /** The swap of something staged, in this process or, after a crash, in another. */
-  swap(staged: Staged): ServiceSwap
+  /**
+   * The swap of something staged, in this process or, after a crash, in another. `source` gives what turns out to be needed after staging:
+   * the target's content of what a writer has changed since.
+   */
+  swap(staged: Staged, source?: ContentSource): ServiceSwap
   /** Drops what a staging that was cut short left behind for the restore `id`; nothing when there is nothing. */
   sweep(id: string): Promise<void>
-  /** Writes a stored record as files that people and the service's own tools read, into an empty folder; gives the paths. */
-  export(record: ServiceRecord, source: ContentSource, directory: string): Promise<readonly string[]>
   close(): Promise<void>
 }
 
@@ -120,6 +126,8 @@ export interface Capture {
   copy(): Promise<ServiceRecord>
   close(): Promise<void>
 }
+
+export type Exported = { readonly stream: string; readonly path: string }
 
 export type StageOptions = {
   readonly source: ContentSource

@@ -1,4 +1,5 @@
 import { canonicalJson, type Json } from '../domain/canonical-json.ts'
+import type { Content, ContentSource, ContentSource } from '../domain/content.ts'
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
@@ -50,9 +51,13 @@ class JournalRun {
   readonly #workspace: ConfiguredWorkspace
   readonly #services: readonly Service[]
   readonly #isCancelled: () => boolean
+  /** Opened when first read from: a way back must not need the store. */
+  readonly #source: ContentSource
   #journal: Journal
   #bound: readonly Bound[]
   #heldSince: number | undefined
+  /** The store, opened when something is read: most swaps need nothing more of it. */
+  readonly #source: ContentSource = { read: (content) => this.#read(content) }
 
   constructor(
     workspace: ConfiguredWorkspace,
@@ -64,6 +69,11 @@ class JournalRun {
     this.#journal = journal
     this.#services = services
     this.#isCancelled = isCancelled
+    this.#source = {
+      async *read(content) {
+        yield* (await openStore(workspace)).read(content)
+      },
+    }
     this.#bound = inSwapOrder(journal.participants).map((participant) => ({
       participant,
       swap: this.#open(participant),
@@ -95,7 +105,11 @@ class JournalRun {
     if (participant.kind === 'code') return git.code.swap(participant.staged, ports.trace)
     const service = this.#services.find((each) => each.name === participant.name)
     if (!service) throw new EnvError('bug', `the journal names ${participant.name}, which was not opened`)
-    return service.swap(participant.staged)
+    return service.swap(participant.staged, this.#source)
+  }
+
+  async *#read(content: Content): AsyncGenerator<Uint8Array> {
+    yield* (await openStore(this.#workspace)).read(content)
   }
 
   async #write(state: JournalState, more: Partial<Journal> = {}): Promise<void> {

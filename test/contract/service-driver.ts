@@ -427,7 +427,7 @@ class Bench {
   }
 
   async swap(staged: Staged): Promise<ServiceSwap> {
-    return (await this.service()).swap(staged)
+    return (await this.service()).swap(staged, this.content)
   }
 
   /** What is left of a swap, from any state to `after`. */

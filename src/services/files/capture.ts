@@ -1,0 +1,196 @@
+import type { BigIntStats } from 'node:fs'
+import type { ContentSink } from '../../domain/content.ts'
+import type { ServiceRecord } from '../../domain/manifest.ts'
+import { parentPath, type TreeEntry } from '../../domain/tree.ts'
+import type { Capture, CaptureOptions } from '../service-driver.ts'
+import { type CachedContent, ContentCache, ContentCacheWriter } from './content-cache.ts'
+import { FileClock, identityOf, isClearlyBefore } from './identity.ts'
+import { InFlight } from './in-flight.ts'
+import { type Mount, shown } from './mount.ts'
+import { type ByteTaker, readStable, takeInto } from './read-file.ts'
+import { absentRecord, ListingWriter, treeRecord, unsupportedFacts } from './record.ts'
+import { type LiveEntry, linkTarget, metadataOf, Pauses, walk } from './walk.ts'
+
+/** What is known of a file's bytes, and of the moment they were read. */
+type Known = CachedContent & {
+  /** Every change since it was read would show in its identity. */
+  readonly trusted: boolean
+  readonly stable: boolean
+  /** Of the file when it was read, where this capture read it. */
+  readonly stat?: BigIntStats
+}
+
+/** Bytes that may wait for the store at a time. */
+const inFlightBytes = 16 << 20
+const inFlightCount = 64
+
+/**
+ * A mount cannot make its writers wait. So nearly all is read ahead of the point, and afterwards only what has changed since: a file whose
+ * ctime lies before the point is as it was then. What changed at or after the point is taken as it is and named.
+ */
+export class FilesCapture implements Capture {
+  readonly #mount: Mount
+  readonly #sink: ContentSink
+  readonly #options: CaptureOptions
+  readonly #clock: FileClock
+  readonly #take: ByteTaker
+  readonly #pauses: Pauses
+  /** Every path seen while reading ahead; files with what they hold. */
+  readonly #ahead = new Map<string, Known | undefined>()
+  #pointNs: bigint | undefined
+  #reads = 0
+  #stamp = 0n
+
+  private constructor(mount: Mount, sink: ContentSink, options: CaptureOptions) {
+    this.#mount = mount
+    this.#sink = sink
+    this.#options = options
+    this.#clock = new FileClock(mount.privateDirectory)
+    this.#take = takeInto(sink)
+    this.#pauses = new Pauses(mount.signal)
+  }
+
+  static async prepare(mount: Mount, sink: ContentSink, options: CaptureOptions): Promise<FilesCapture> {
+    const capture = new FilesCapture(mount, sink, options)
+    await capture.#readAhead()
+    return capture
+  }
+
+  /** Nobody waits: see the class. */
+  async hold(): Promise<void> {}
+
+  async point(): Promise<void> {
+    this.#pointNs = this.#clock.nowNs()
+  }
+
+  async release(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  async #readAhead(): Promise<void> {
+    const cache = await ContentCache.load(this.#mount.privateDirectory)
+    const flight = new InFlight(inFlightCount, inFlightBytes)
+    let newestNs = 0n
+    for (const entry of walk(this.#mount)) {
+      await this.#pauses.due()
+      if (entry.stat.ctimeNs > newestNs) newestNs = entry.stat.ctimeNs
+      this.#ahead.set(entry.path, undefined)
+      if (entry.type !== 'file' || entry.link !== undefined) continue
+      const cached = cache.get(entry.path, identityOf(entry.stat))
+      if (cached && (await this.#sink.holds(cached.content))) {
+        this.#ahead.set(entry.path, { ...cached, trusted: true, stable: true })
+        this.#options.progress(cached.content.bytes)
+        continue
+      }
+      await flight.add(Math.min(Number(entry.stat.size), inFlightBytes), async () => {
+        const known = await this.#read(entry)
+        if (known) this.#ahead.set(entry.path, known)
+      })
+    }
+    await flight.finish()
+    // Else whatever was written in the last few milliseconds could not be told from what will be written after the point.
+    await this.#clock.settle(newestNs)
+  }
+
+  async #read(entry: LiveEntry): Promise<Known | undefined> {
+    const startNs = this.#stampNs()
+    const result = await readStable(this.#mount, entry.path, this.#take)
+    if (!result) return undefined
+    this.#options.progress(result.content.bytes)
+    const { content, sparse, stable, stat } = result
+    const trusted = stable && isClearlyBefore(stat.ctimeNs, startNs)
+    return { identity: identityOf(stat), content, sparse, stable, trusted, stat }
+  }
+
+  /** An instant not later than now. Taken anew for some reads only; an older one but distrusts more. */
+  #stampNs(): bigint {
+    if (this.#reads++ % 64 === 0) this.#stamp = this.#clock.nowNs()
+    return this.#stamp
+  }
+
+  async copy(): Promise<ServiceRecord> {
+    const listing = new ListingWriter()
+    const cache = new ContentCacheWriter()
+    const seen = new Seen()
+    const unsupported: string[] = []
+    const notes = { unsupported: (path: string, kind: string) => unsupported.push(`${shown(path)} (${kind})`) }
+    for (const found of walk(this.#mount, notes)) {
+      await this.#pauses.due()
+      const entry = seen.relinked(found)
+      const known = entry.type === 'file' && entry.link === undefined ? await this.#contentOf(entry) : undefined
+      const complete = describe(this.#mount, entry, known)
+      if (!complete) continue
+      listing.add(complete)
+      if (known?.trusted) cache.add(entry.path, known)
+      seen.add(entry, this.#isOfPoint((known?.stat ?? entry.stat).ctimeNs) && known?.stable !== false)
+    }
+    await cache.save(this.#mount.privateDirectory)
+    if (!seen.has('')) return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
+    const live = this.#options.live ? seen.live : [...seen.live, ...seen.vanished(this.#ahead.keys())]
+    const level = this.#options.live || live.length > 0 ? 'live' : 'frozen'
+    return treeRecord(this.#mount.name, listing, this.#sink, {
+      level,
+      live: live.map(shown).sort(),
+      facts: unsupportedFacts(unsupported),
+    })
+  }
+
+  #isOfPoint(ctimeNs: bigint): boolean {
+    return this.#options.live || (this.#pointNs !== undefined && isClearlyBefore(ctimeNs, this.#pointNs))
+  }
+
+  /** Read again only when it has changed since it was read ahead. */
+  async #contentOf(entry: LiveEntry): Promise<Known | undefined> {
+    const ahead = this.#ahead.get(entry.path)
+    if (ahead?.trusted && ahead.identity === identityOf(entry.stat)) return ahead
+    return this.#read(entry)
+  }
+}
+
+/** What the copy has met so far. */
+class Seen {
+  readonly live: string[] = []
+  readonly #paths = new Set<string>()
+  /** Folders in which something may have changed since the point. */
+  readonly #touched = new Set<string>()
+  readonly #heads = new Map<string, string>()
+
+  add({ path, type }: LiveEntry, isOfPoint: boolean): void {
+    this.#paths.add(path)
+    if (isOfPoint) return
+    this.live.push(path)
+    if (type === 'directory') this.#touched.add(path)
+  }
+
+  has(path: string): boolean {
+    return this.#paths.has(path)
+  }
+
+  /** Where the first of a file's names vanished after the walk met it, the next one takes its place. */
+  relinked(entry: LiveEntry): LiveEntry {
+    if (entry.link === undefined) return entry
+    const head = this.#heads.get(entry.link) ?? entry.link
+    if (this.#paths.has(head)) return { ...entry, link: head }
+    this.#heads.set(entry.link, entry.path)
+    return { ...entry, link: undefined }
+  }
+
+  /** What was there before and is gone, from a folder touched since the point: whether before or after it cannot be told. */
+  vanished(before: Iterable<string>): string[] {
+    return [...before].filter((path) => !this.#paths.has(path) && this.#touched.has(parentPath(path)))
+  }
+}
+
+/** The listing's entry of something live; undefined when it vanished. */
+function describe(mount: Mount, entry: LiveEntry, known: Known | undefined): TreeEntry | undefined {
+  const { path, type, link } = entry
+  const stat = known?.stat ?? entry.stat
+  const meta = { path, type, ...metadataOf(stat) }
+  if (type === 'symlink') {
+    const target = linkTarget(mount, path)
+    return target === undefined ? undefined : { ...meta, target }
+  }
+  if (type === 'directory') return meta
+  if (link !== undefined) return { ...meta, link }
+  return known && { ...meta, content: known.content, ...(known.sparse ? { sparse: true as const } : {}) }
+}

@@ -1,0 +1,19 @@
+import type { ContentSource } from '../../domain/content.ts'
+import type { ServiceRecord } from '../../domain/manifest.ts'
+import type { Exported } from '../service-driver.ts'
+import { storedTree } from './record.ts'
+import { readStored } from './target-tree.ts'
+import { type Placed, writeEntries } from './tree-writer.ts'
+
+/** Writes the tree into an empty folder as what it is: files, folders, symlinks, with their metadata. */
+export async function exportTree(record: ServiceRecord, source: ContentSource, directory: string): Promise<Exported[]> {
+  if (record.presence === 'absent') return []
+  const items: Placed[] = []
+  for await (const entry of readStored(storedTree(record), source)) {
+    if (entry.path === '') continue
+    items.push({ place: entry.path, entry, ...(entry.link === undefined ? {} : { linkPlace: entry.link }) })
+  }
+  const signal = new AbortController().signal
+  await writeEntries(Buffer.from(directory), items, { source, signal, progress: () => {} })
+  return [{ stream: 'tree', path: '.' }]
+}

@@ -1,0 +1,56 @@
+import { accessSync, chmodSync, constants, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { systemCode } from '../../domain/errors.ts'
+import { ordinaryUser } from './rights.ts'
+
+/** Of file systems that have no hard links, or none of this file. */
+const noLink = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES', 'EXDEV'])
+
+/**
+ * Gives something a name that nothing has; false when something has it. `rename` would replace a file or symlink that turned up there in
+ * the same instant, so those get the new name as a second one, which fails if it is taken, and lose the old one after. A folder needs no
+ * such care: `rename` replaces at most an empty folder. Where there are no hard links, a name taken between the look and the rename, some
+ * microseconds, is lost; Node has no rename that refuses.
+ */
+export function moveToFreeName(from: Buffer, to: Buffer): boolean {
+  const stat = lstatSync(from, { bigint: true })
+  if (!stat.isDirectory()) {
+    try {
+      linkSync(from, to)
+      unlinkSync(from)
+      return true
+    } catch (error) {
+      const code = systemCode(error) ?? ''
+      if (code === 'EEXIST') return finishInterrupted(from, to, stat.ino)
+      if (!noLink.has(code)) throw error
+    }
+  }
+  if (lstatSync(to, { throwIfNoEntry: false })) return false
+  openFolder(from)
+  try {
+    renameSync(from, to)
+    return true
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false
+    throw error
+  }
+}
+
+/** A process that was killed between giving the new name and taking the old one left both. */
+function finishInterrupted(from: Buffer, to: Buffer, inode: bigint): boolean {
+  const there = lstatSync(to, { bigint: true, throwIfNoEntry: false })
+  if (there?.ino !== inode || there.dev !== lstatSync(from, { bigint: true }).dev) return false
+  unlinkSync(from)
+  return true
+}
+
+/** For an ordinary user a folder must be writable for its entries to change, and to be moved itself. Its mode is set back by whoever calls. */
+export function openFolder(folder: Buffer): void {
+  if (ordinaryUser() === undefined) return
+  const stat = lstatSync(folder, { throwIfNoEntry: false })
+  if (!stat?.isDirectory()) return
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch {
+    chmodSync(folder, (stat.mode & 0o7777) | 0o700)
+  }
+}

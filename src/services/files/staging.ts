@@ -1,0 +1,251 @@
+import { accessSync, constants } from 'node:fs'
+import path from 'node:path'
+import type { Json } from '../../domain/canonical-json.ts'
+import type { ContentSource } from '../../domain/content.ts'
+import { EnvError } from '../../domain/errors.ts'
+import type { ServiceRecord } from '../../domain/manifest.ts'
+import type { Staged } from '../../domain/swap.ts'
+import { parentPath } from '../../domain/tree.ts'
+import type { StageOptions } from '../service-driver.ts'
+import { type Area, aside, exists, isBegun, makeArea, requireRoom } from './area.ts'
+import { ContentCache } from './content-cache.ts'
+import { FileClock, isClearlyBefore } from './identity.ts'
+import { LiveContents } from './live-contents.ts'
+import { at, type Mount, shown } from './mount.ts'
+import { type Change, type Operation, type Part, type Put, writeLines } from './operations.ts'
+import { makePlan, type Plan, type PlannedPut } from './plan.ts'
+import { storedTree } from './record.ts'
+import { ordinaryUser } from './rights.ts'
+import { Selection } from './selection.ts'
+import { readStored, type StoredTree, TargetTree } from './target-tree.ts'
+import { type Placed, type WriteOptions, writeEntries } from './tree-writer.ts'
+import { lstat, metadataOf, typeOf } from './walk.ts'
+
+/** What the journal keeps of a staged mount. */
+export type StagedFiles = {
+  readonly version: 1
+  readonly id: string
+  /** Folder of what is staged and set aside. */
+  readonly area: string
+  /** Counts up with every plan; the files of operations and of drift carry it. */
+  readonly revision: number
+  /** Number of the next operation. */
+  readonly next: number
+  readonly target: StoredTree
+  readonly safety: StoredTree
+  readonly only: readonly string[] | null
+  /** Digest of the live tree when it was planned, null when it could not be told from a later one. */
+  readonly seen: string | null
+  readonly puts: number
+  readonly removals: number
+  readonly changes: number
+  readonly bytes: number
+  readonly foreignOwners: number
+  readonly inexactTimes: number
+}
+
+export async function stageFiles(
+  mount: Mount,
+  target: ServiceRecord,
+  live: ServiceRecord,
+  options: StageOptions,
+): Promise<Staged> {
+  const area = await makeArea(mount, options.id)
+  mount.trace('files: staging area made')
+  const start = {
+    version: 1,
+    id: options.id,
+    area: area.directory,
+    revision: 0,
+    next: 1,
+    target: storedTree(target),
+    safety: storedTree(live),
+    only: options.only ?? null,
+    foreignOwners: 0,
+    inexactTimes: 0,
+  } as const
+  const { source, progress } = options
+  return stageRevision(mount, { ...start, seen: null, puts: 0, removals: 0, changes: 0, bytes: 0 }, [], {
+    source,
+    progress,
+    signal: mount.signal,
+  })
+}
+
+/**
+ * Plans again from what is there now, and stages what is not staged yet. `before` are the operations of the revision before: those that the
+ * swap has begun stay; what was staged for the others is used where it fits.
+ */
+export async function stageRevision(
+  mount: Mount,
+  staged: StagedFiles,
+  before: readonly Operation[],
+  options: WriteOptions,
+): Promise<Staged> {
+  const area: Area = { directory: staged.area }
+  const plan = await planAgain(mount, staged, options.source)
+  refuseForbidden(mount, plan)
+  const operations = begunOperations(area, before)
+  const ready = stagedBefore(area, before)
+  let next = staged.next
+  const fresh: NumberedPut[] = []
+  for (const { path, old } of plan.removals) operations.push({ kind: 'removal', number: next++, path, old })
+  for (const put of plan.puts) {
+    const [top, ...parts] = ready.get(put.path) ?? []
+    const fits = top && !put.linked && parts.length === put.entries.length - 1
+    if (fits) operations.push({ ...top, number: next++, ...oldOf(put) }, ...parts)
+    else fresh.push({ put, number: next++ })
+  }
+  const written = await writePuts(area, fresh, options)
+  operations.push(...written.operations, ...changesOf(plan, isBegun(area) ? before : []))
+  const revision = staged.revision + 1
+  await writeLines(path.join(area.directory, `operations-${revision}`), operations)
+  await writeLines(path.join(area.directory, `drift-${revision}`), plan.drift)
+  mount.trace(`files: revision ${revision} staged`)
+  const count = (kind: Operation['kind']) => operations.filter((each) => each.kind === kind).length
+  return {
+    ...staged,
+    revision,
+    next,
+    seen: plan.seen ?? null,
+    puts: count('put'),
+    removals: count('removal'),
+    changes: count('change'),
+    bytes: staged.bytes + written.bytes,
+    foreignOwners: staged.foreignOwners + written.foreignOwners,
+    inexactTimes: staged.inexactTimes + written.inexactTimes,
+  } as unknown as { [key: string]: Json }
+}
+
+async function planAgain(mount: Mount, staged: StagedFiles, source: ContentSource): Promise<Plan> {
+  const clock = new FileClock(mount.privateDirectory)
+  const selection = new Selection(staged.only ?? undefined)
+  const startNs = clock.nowNs()
+  return makePlan({
+    mount,
+    target: await TargetTree.open(staged.target, source, mount.scope, selection),
+    safety: () => readStored(staged.safety, source),
+    contents: new LiveContents(mount, await ContentCache.load(mount.privateDirectory), clock),
+    selection,
+    isSettled: (ctimeNs) => isClearlyBefore(ctimeNs, startNs),
+    user: ordinaryUser(),
+  })
+}
+
+/** What an ordinary user could not do halfway through is refused before anything is done. */
+function refuseForbidden(mount: Mount, plan: Plan): void {
+  const user = ordinaryUser()
+  if (user === undefined) return
+  const folders = new Set([...plan.removals, ...plan.puts].map(({ path }) => parentPath(path)))
+  for (const folder of folders) {
+    const stat = lstat(mount, folder)
+    if (!stat || stat.uid === BigInt(user)) continue
+    try {
+      accessSync(at(mount, folder), constants.W_OK | constants.X_OK)
+    } catch (cause) {
+      throw new EnvError(
+        'refused',
+        `${shown(folder)} in the mount ${mount.name} belongs to user ${stat.uid} and cannot be written to`,
+        {
+          cause,
+          hint: 'give this user the right to write there, or restore as a user who has it',
+        },
+      )
+    }
+  }
+}
+
+/**
+ * Operations that left a trace: they stay, for the way back. One that has set aside what it found, but has not put anything in its place,
+ * stays as a removal; the plan puts there what belongs there.
+ */
+function begunOperations(area: Area, before: readonly Operation[]): Operation[] {
+  const operations: Operation[] = []
+  let isPlaced = false
+  for (const operation of before) {
+    if (operation.kind === 'change') continue
+    if (operation.kind === 'part') {
+      if (isPlaced) operations.push(operation)
+      continue
+    }
+    isPlaced = operation.kind === 'put' && !exists(area, operation.place)
+    const { number, path, old } = operation
+    if (isPlaced) operations.push(operation)
+    else if (exists(area, aside(number))) operations.push({ kind: 'removal', number, path, ...(old ? { old } : {}) })
+  }
+  return operations
+}
+
+/** What an earlier revision staged and the swap did not use yet: each put with its parts, by path. */
+function stagedBefore(area: Area, before: readonly Operation[]): Map<string, [Put, ...Part[]]> {
+  const ready = new Map<string, [Put, ...Part[]]>()
+  let current: [Put, ...Part[]] | undefined
+  for (const operation of before) {
+    if (operation.kind === 'put') {
+      current = exists(area, operation.place) ? [operation] : undefined
+      if (current) ready.set(operation.path, current)
+    } else if (operation.kind === 'part') current?.push(operation)
+  }
+  return ready
+}
+
+function oldOf({ old }: PlannedPut): Pick<Put, 'old'> {
+  return old ? { old } : {}
+}
+
+/** What a path was before the first revision that changes it is what `back` returns to. */
+function changesOf(plan: Plan, before: readonly Operation[]): Change[] {
+  const earlier = new Map<string, Change>()
+  for (const each of before) if (each.kind === 'change') earlier.set(each.path, each)
+  for (const each of plan.changes) {
+    const known = earlier.get(each.path)
+    const isKept = known !== undefined && each.old === each.new
+    earlier.set(each.path, {
+      kind: 'change',
+      ...each,
+      ...(known ? { old: known.old } : {}),
+      ...(isKept ? { new: known.new } : {}),
+    })
+  }
+  return [...earlier.values()]
+}
+
+type NumberedPut = { readonly put: PlannedPut; readonly number: number }
+
+async function writePuts(area: Area, puts: readonly NumberedPut[], options: WriteOptions) {
+  const items = puts.flatMap(({ put, number }) => placed(put, number))
+  const places = new Map(items.map(({ entry, place }) => [entry.path, place]))
+  const complete = items.map((item) => {
+    if (item.entry.link === undefined) return item
+    const linkPlace = places.get(item.entry.link)
+    // All names of a file are put anew together, the first of them first.
+    if (linkPlace === undefined)
+      throw new EnvError('bug', `${shown(item.entry.path)} is staged without ${shown(item.entry.link)}`)
+    return { ...item, linkPlace }
+  })
+  const bytes = items.reduce((sum, { entry }) => sum + (entry.content?.bytes ?? 0), 0)
+  requireRoom(area, bytes, items.length)
+  const base = Buffer.from(area.directory)
+  const { stats, foreignOwners, inexactTimes } = await writeEntries(base, complete, options)
+  const stamps = stats.map((stat) => ({
+    type: typeOf(stat)!,
+    inode: String(stat.ino),
+    bytes: Number(stat.size),
+    metadata: metadataOf(stat),
+  }))
+  const operations: Operation[] = []
+  let i = 0
+  for (const { put, number } of puts) {
+    operations.push({ kind: 'put', number, path: put.path, place: `new/${number}`, stamp: stamps[i++]!, ...oldOf(put) })
+    for (const part of put.entries.slice(1)) operations.push({ kind: 'part', path: part.path, stamp: stamps[i++]! })
+  }
+  return { operations, bytes, foreignOwners, inexactTimes }
+}
+
+function placed({ path: top, entries }: PlannedPut, number: number): Placed[] {
+  const start = top === '' ? 0 : top.length + 1
+  return entries.map((entry) => ({
+    place: entry.path === top ? `new/${number}` : `new/${number}/${entry.path.slice(start)}`,
+    entry,
+  }))
+}
