@@ -79,11 +79,12 @@ export async function historyGraph(git: Git, options: LogOptions): Promise<Graph
   if (tip === undefined) return []
   const side = environment === undefined ? [] : await sideSnapshots(git, environment, limit)
   const starts = [tip, ...side.map((snapshot) => snapshot.commit)]
+  // `rev-list --graph --no-commit-header` draws its lines in the wrong order.
   const drawn = [
-    'rev-list',
+    'log',
     '--graph',
     '--no-color',
-    '--no-commit-header',
+    '--no-show-signature',
     '--format=%x01%H',
     ...maxCount(limit),
     '--stdin',
