@@ -1,5 +1,5 @@
 import { canonicalJson, type Json } from '../domain/canonical-json.ts'
-import type { Content, ContentSource, ContentSource } from '../domain/content.ts'
+import type { ContentSource } from '../domain/content.ts'
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
@@ -56,8 +56,6 @@ class JournalRun {
   #journal: Journal
   #bound: readonly Bound[]
   #heldSince: number | undefined
-  /** The store, opened when something is read: most swaps need nothing more of it. */
-  readonly #source: ContentSource = { read: (content) => this.#read(content) }
 
   constructor(
     workspace: ConfiguredWorkspace,
@@ -106,10 +104,6 @@ class JournalRun {
     const service = this.#services.find((each) => each.name === participant.name)
     if (!service) throw new EnvError('bug', `the journal names ${participant.name}, which was not opened`)
     return service.swap(participant.staged, this.#source)
-  }
-
-  async *#read(content: Content): AsyncGenerator<Uint8Array> {
-    yield* (await openStore(this.#workspace)).read(content)
   }
 
   async #write(state: JournalState, more: Partial<Journal> = {}): Promise<void> {
