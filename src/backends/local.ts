@@ -19,24 +19,16 @@ const temporaryName = '~tmp'
 const strayAfterMs = 24 * 60 * 60 * 1000
 const listedAtOnce = 64
 
-export type LocalOptions = {
-  /** Make the folder at the first put. Else one that is absent (a disk that is not mounted) is refused. */
-  readonly create?: boolean
-  readonly calls?: FileCalls
-}
-
-/** Objects as files of a folder, on a local disk or a network file system. */
+/** Objects as files of a folder, on a local disk or a network file system. One that is absent (a disk that is not mounted) is refused, never made. */
 export class LocalBackend implements StorageBackend {
   readonly location: string
-  readonly #create: boolean
   readonly #calls: FileCalls
   readonly #known = new Set<string>()
   #swept = false
 
   /** `directory` is absolute. */
-  constructor(directory: string, options: LocalOptions = {}) {
+  constructor(directory: string, options: { readonly calls?: FileCalls } = {}) {
     this.location = directory
-    this.#create = options.create === true
     this.#calls = options.calls ?? realFileCalls
   }
 
@@ -120,11 +112,11 @@ export class LocalBackend implements StorageBackend {
     return path.join(this.location, name)
   }
 
-  /** A folder inside the store, made where needed; the store's own folder only when that was allowed. */
+  /** A folder inside the store, made where needed; never the store's own. */
   async #directory(name: string): Promise<string> {
     const directory = path.join(this.location, name)
     if (this.#known.has(name)) return directory
-    if (!this.#create) await this.#mustExist()
+    await this.#mustExist()
     await makeDirectory(directory, 0o700, this.#calls)
     this.#known.add(name)
     return directory
