@@ -49,8 +49,9 @@ async function write(root: string): Promise<void> {
       fsyncSync(descriptor)
       closeSync(descriptor)
       process.send!(number)
-    } catch {
-      number--
+    } catch (error) {
+      // A number that an earlier writer took is passed over; anything else is a folder that was moved just now.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') number--
     }
     await new Promise((resolve) => setTimeout(resolve, 1))
   }

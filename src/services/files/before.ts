@@ -1,12 +1,12 @@
 import type { ContentSink, ContentSource } from '../../domain/content.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
-import { compareTreePaths, isWithin, type TreeEntry } from '../../domain/tree.ts'
+import { compareTreePaths, isWithin, parentPath, type TreeEntry } from '../../domain/tree.ts'
 import { type Area, asRoot, lastAside } from './area.ts'
 import { ContentCache } from './content-cache.ts'
 import type { Drift } from './drift.ts'
 import { identityOf } from './identity.ts'
 import { type Mount, Scope } from './mount.ts'
-import { type Change, type Operation, type Put, type Removal, readLines } from './operations.ts'
+import { type Change, type Operation, type Put, type Removal, readLines, type Stamp } from './operations.ts'
 import { readStable, takeInto } from './read-file.ts'
 import { absentRecord, ListingWriter, storedTree, treeRecord } from './record.ts'
 import { ordinaryUser } from './rights.ts'
@@ -44,6 +44,25 @@ export async function recordBefore(input: BeforeInput): Promise<ServiceRecord> {
 /** What an operation found at its path: nothing, or what lies at a place of the area. */
 type Layer = { readonly path: string; readonly place: string | undefined; readonly old: Metadata | undefined }
 
+/** The folders that a listing is in. What is in none of them was put into a folder that the swap itself had brought. */
+class OpenFolders {
+  readonly #paths: string[] = []
+
+  add({ path, type }: TreeEntry): void {
+    this.#leave(path)
+    if (type === 'directory') this.#paths.push(path)
+  }
+
+  hasParentOf(path: string): boolean {
+    this.#leave(path)
+    return path === '' || this.#paths.at(-1) === parentPath(path)
+  }
+
+  #leave(path: string): void {
+    while (this.#paths.length > 0 && !isWithin(this.#paths.at(-1)!, path)) this.#paths.pop()
+  }
+}
+
 class BeforeReader {
   readonly #input: BeforeInput
   readonly #cache: ContentCache
@@ -71,16 +90,21 @@ class BeforeReader {
 
   /** At each layer's path, what was set aside stands for all that the entries have there. */
   async *#overlay(entries: AsyncIterable<TreeEntry>, layers: readonly Layer[]): AsyncGenerator<TreeEntry> {
+    const open = new OpenFolders()
     let next = 0
     let current: Layer | undefined
     for await (const entry of entries) {
       for (let layer = layers[next]; layer && compareTreePaths(layer.path, entry.path) <= 0; layer = layers[++next]) {
         current = layer
-        yield* this.#setAside(layer)
+        if (open.hasParentOf(layer.path)) yield* this.#setAside(layer)
       }
-      if (!current || !isWithin(current.path, entry.path)) yield* this.#complete(entry)
+      if (current && isWithin(current.path, entry.path)) continue
+      open.add(entry)
+      yield* this.#complete(entry)
     }
-    for (; next < layers.length; next++) yield* this.#setAside(layers[next]!)
+    for (let layer = layers[next]; layer; layer = layers[++next]) {
+      if (open.hasParentOf(layer.path)) yield* this.#setAside(layer)
+    }
   }
 
   /** The safety snapshot, with what differed from it at the last look. */
@@ -167,12 +191,19 @@ class BeforeReader {
   }
 }
 
-/** By path: the outermost operations, and those below them in the order they were made. Of several at one path the last that found something. */
+/**
+ * By path: the outermost operations, and those below them in the order they were made. Of several at one path, which a recovery makes, the
+ * last that found something; what it found of ours, and untouched, is nothing from before the swap.
+ */
 function layersOf(area: Area, operations: readonly Operation[]): readonly [readonly Layer[], readonly Layer[]] {
   const byPath = new Map<string, Layer>()
+  const stamps = new Map<string, Stamp>()
+  for (const each of operations)
+    if (each.kind === 'put' || each.kind === 'part') stamps.set(each.stamp.inode, each.stamp)
   const swapped = operations.filter((each): each is Put | Removal => each.kind === 'put' || each.kind === 'removal')
   for (const { path, number, old } of swapped.toSorted((a, b) => a.number - b.number)) {
-    const place = lastAside(area, number)
+    const last = lastAside(area, number)
+    const place = last === undefined || isOurs(area, last, stamps) ? undefined : last
     if (place !== undefined || !byPath.has(path)) byPath.set(path, { path, place, old })
   }
   const outer: Layer[] = []
@@ -183,4 +214,11 @@ function layersOf(area: Area, operations: readonly Operation[]): readonly [reado
     else outer.push(layer)
   }
   return [outer, inner]
+}
+
+function isOurs(area: Area, place: string, stamps: ReadonlyMap<string, Stamp>): boolean {
+  const stat = lstat(asRoot(area), place)
+  const stamp = stat && stamps.get(String(stat.ino))
+  if (!stamp || typeOf(stat) !== stamp.type) return false
+  return stamp.type !== 'file' || (Number(stat.size) === stamp.bytes && stat.mtimeNs === stamp.metadata.mtimeNs)
 }
