@@ -14,6 +14,10 @@ export const changesRefs = 'refs/env/changes/'
 export const undoRefs = 'refs/env/undo/'
 
 const attempts = 20
+/** Of these, so many while the branch stands still: somebody has locked it and is not done yet. */
+const lockedAttempts = 4
+/** How long Git itself waits for a ref that somebody else has locked; its own default is 100. */
+const refLockTimeoutMs = 500
 
 export type RecordContext = {
   readonly git: Git
@@ -31,6 +35,7 @@ export async function recordSnapshot(context: RecordContext, snapshot: NewSnapsh
     return writeAndReference(context, snapshot, parent, undefined)
   }
   const target = await branchOf(context, snapshot)
+  let locked = 0
   for (let attempt = 0; ; attempt++) {
     await refuseOperations(context, snapshot.ref)
     const tip = await tipFor(context.git, target, snapshot)
@@ -40,7 +45,9 @@ export async function recordSnapshot(context: RecordContext, snapshot: NewSnapsh
       // Not the text of the error but the branch says whether somebody else was first.
       const now = await readCommits(context.git, [target])
       const created = await readCommits(context.git, [snapshotRefs + snapshot.id])
-      if (created.size > 0 || now.get(target)?.commit === tip.commit || attempt + 1 === attempts) throw error
+      const isFirst = now.get(target)?.commit === tip.commit
+      if (isFirst) locked++
+      if (created.size > 0 || locked === lockedAttempts || attempt + 1 === attempts) throw error
       await delay(context.backoffMs(attempt))
     }
   }
@@ -73,7 +80,8 @@ async function writeAndReference(
 /** One transaction of `git update-ref --stdin`: all lines hold, or none. `reason` is for the reflog. */
 export async function updateRefs(git: Git, lines: readonly string[], reason: string): Promise<void> {
   const input = ['start', ...lines, 'prepare', 'commit'].map((line) => `${Buffer.from(line).toString('latin1')}\n`)
-  await git.run([...durable, 'update-ref', '-m', reason, '--create-reflog', '--stdin'], {
+  const patient = ['-c', `core.filesRefLockTimeout=${refLockTimeoutMs}`]
+  await git.run([...durable, ...patient, 'update-ref', '-m', reason, '--create-reflog', '--stdin'], {
     input: input.join(''),
     uninterrupted: true,
   })

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { GitError, type SimpleGitOptions, simpleGit } from 'simple-git'
 import { EnvError, messageOf } from '../domain/errors.ts'
 
@@ -69,10 +70,15 @@ async function runGit(options: GitOptions, args: readonly string[], given: RunOp
   const git = simpleGit(settings(options, args, given, result))
   const environment = { ...options.environment, ...given.env }
   git.env(Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined)))
-  git.outputHandler((_command, stdout) => {
+  const cancelled = given.uninterrupted ? undefined : options.signal
+  git.outputHandler((_command, stdout, stderr) => {
     stdout.on('data', (part: Buffer) => result.stdout.push(part))
     // simple-git waits 50 ms after a command that printed nothing; an empty part counts as print.
     stdout.once('end', () => stdout.emit('data', Buffer.alloc(0)))
+    // What the command itself has started may keep its output open long after it was killed.
+    const letGo = () => [stdout, stderr].forEach((stream) => void (stream as Readable).destroy())
+    cancelled?.addEventListener('abort', letGo, { once: true })
+    stdout.once('close', () => cancelled?.removeEventListener('abort', letGo))
   })
   try {
     await git.raw([...args])

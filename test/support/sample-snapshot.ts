@@ -10,7 +10,8 @@ export type SampleOptions = Partial<
 
 /** A snapshot without data, of a given code state, ready to be recorded. */
 export function sampleSnapshot(code: { commit: string; tree: string }, options: SampleOptions = {}): NewSnapshot {
-  const { placement = 'branch', ref = 'refs/heads/main', changes, ...facts } = options
+  const { placement = 'branch', changes, ref: given, ...facts } = options
+  const ref = 'ref' in options ? given : 'refs/heads/main'
   const manifest: Manifest = {
     version: 1,
     id: ulid().toLowerCase(),
