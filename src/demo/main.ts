@@ -27,6 +27,8 @@ async function demo(shop: Shop): Promise<void> {
   await tradeForADay(shop)
   await git(shop, 'commit', '-q', '--allow-empty', '-m', 'free shipping on Sundays')
   await show(shop, ['snapshot', '-m', 'before the upgrade'])
+  // A file that git does not know yet, and that is not in the way, stays where it is through every restore.
+  const untracked = ['notes.txt']
   const good = await fingerprint(shop)
 
   say('Then everything goes wrong: the database is garbage, the pictures are deleted, code is half edited.')
@@ -35,11 +37,11 @@ async function demo(shop: Shop): Promise<void> {
   await show(shop, ['status'])
 
   await show(shop, ['restore', '--yes'])
-  await check(shop, good, 'every row, file, mode and time is as it was at the snapshot')
+  await check(shop, good, untracked, 'every row, file, mode and time is as it was at the snapshot')
   await show(shop, ['undo'])
-  await check(shop, ruins, 'even the ruins are back, byte for byte, uncommitted code included')
+  await check(shop, ruins, [], 'even the ruins are back, byte for byte, uncommitted code included')
   await show(shop, ['undo', '--redo'])
-  await check(shop, good, 'and the good state again')
+  await check(shop, good, untracked, 'and the good state again')
 
   say('All of it is in the history that Git itself shows:')
   tell(await git(shop, 'log', '--graph', '--format=%h %s'))
@@ -56,8 +58,8 @@ try {
   await rm(directory, { recursive: true, force: true })
 }
 
-async function check(shop: Shop, expected: string, text: string): Promise<void> {
-  const found = await fingerprint(shop)
+async function check(shop: Shop, expected: string, except: readonly string[], text: string): Promise<void> {
+  const found = await fingerprint(shop, except)
   if (found !== expected) throw new Error(`not true that ${text}: ${found} instead of ${expected}`)
   tell(styleText('green', `✓ ${text}`))
 }

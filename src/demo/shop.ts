@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
@@ -62,7 +62,6 @@ export async function tradeForADay(shop: Shop): Promise<void> {
 
 /** Everything that a bad day can bring at once. */
 export async function ruin(shop: Shop): Promise<void> {
-  const { rm } = await import('node:fs/promises')
   await writeFile(shop.database, 'this is no database any more')
   await rm(path.join(shop.uploads, 'products'), { recursive: true })
   await writeFile(path.join(shop.directory, 'src/checkout.js'), 'export const shipping = NaN // fix this later\n')
@@ -80,13 +79,13 @@ export function countRows(shop: Shop): Record<string, number> {
 
 /**
  * One SHA-256 over everything a visitor could notice: every row of every table (or, where it is no database, the bytes of the file),
- * every uploaded file with name, mode and time, and the files of the work tree.
+ * every uploaded file with name, mode and time, and the files of the work tree but those in `except`.
  */
-export async function fingerprint(shop: Shop): Promise<string> {
+export async function fingerprint(shop: Shop, except: readonly string[] = []): Promise<string> {
   const hash = createHash('sha256')
   hash.update(await databaseFingerprint(shop.database))
   for (const file of await filesBelow(shop.directory)) {
-    if (file.startsWith('.git/') || file.startsWith('data/')) continue
+    if (file.startsWith('.git/') || file.startsWith('data/') || except.includes(file)) continue
     const full = path.join(shop.directory, file)
     const stats = await lstat(full, { bigint: true })
     const time = file.startsWith('uploads/') ? stats.mtimeNs : ''

@@ -107,7 +107,7 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
   const rows = parts.map(({ service, record, only, probe }) => [
     service.name,
     only ? `only ${only.join(', ')}` : summarize(record),
-    probe.swap === 'in place' ? 'writers wait while it is written' : 'swapped in milliseconds',
+    swapText(service.driver.kind, probe.swap),
   ])
   if (codePreview) {
     const { added, changed, removed, setAside } = codePreview
@@ -117,6 +117,11 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
   for (const row of columns(rows)) output.line(row)
   for (const name of leftAlone) output.warn(`${name} is not in this snapshot and stays as it is`)
   output.line('  what is there now is kept: git env undo brings it back')
+}
+
+function swapText(kind: 'service' | 'mount', swap: 'rename' | 'in place'): string {
+  if (kind === 'mount') return 'what differs is swapped, file by file'
+  return swap === 'in place' ? 'writers wait while it is written' : 'swapped in milliseconds'
 }
 
 async function dryRun({ output }: Context, plan: RestorePlan): Promise<void> {
