@@ -61,8 +61,10 @@ export class PackIndex {
     return this.#entryCount
   }
 
-  get frames(): number {
-    return this.#frameCount
+  /** Memory that the typed arrays take. */
+  get bytes(): number {
+    const segments = this.#segments.length * entryWords * segmentEntries
+    return (segments + this.#frames.length + this.#slots.length) * 4
   }
 
   get packs(): readonly PackEntry[] {

@@ -7,7 +7,7 @@ import { type PackEntry, PackIndex } from '../domain/pack-index.ts'
 import type { Trace } from '../system/trace.ts'
 import { inBatches } from './in-batches.ts'
 import { digestOf, indexPrefix, packIdOf, packName, packPrefix, short } from './object-names.ts'
-import { readFooter, salvagePack } from './pack-footer.ts'
+import { checkName, readFooter, salvagePack } from './pack-footer.ts'
 import type { Damage } from './store.ts'
 
 const readsAtOnce = 8
@@ -29,6 +29,8 @@ export class PackCatalog {
   readonly #trace: Trace
   /** Index objects that were read, with their lengths. */
   readonly #objects = new Map<string, number>()
+  /** By pack: the index objects that say what it holds. */
+  readonly #sources = new Map<string, readonly string[]>()
   readonly #trusting = new Map<PackEntry, Promise<boolean>>()
   readonly #unindexed = new Set<PackEntry>()
   #loading: Promise<void> | undefined
@@ -139,7 +141,10 @@ export class PackCatalog {
       const sections = size > maxIndexObjectBytes ? undefined : await this.#readObject(name)
       if (!sections) return
       this.#objects.set(name, size)
-      for (const section of sections) this.#take(section, packs, disputed)
+      for (const section of sections) {
+        this.#sources.set(section.pack, [...(this.#sources.get(section.pack) ?? []), name])
+        this.#take(section, packs, disputed)
+      }
     })
     for (const pack of this.index.packs) {
       if (pack.state === 'replaced') continue
@@ -211,6 +216,10 @@ export class PackCatalog {
     const name = packName(id)
     try {
       const directory = await readFooter(this.#backend, name, size)
+      if (disputed || this.index.pack(id)) {
+        await checkName(this.#backend, id, size)
+        this.#blame(id)
+      }
       this.#keep(this.index.add({ pack: id, packBytes: size, directory }, 'trusted', { keep: true }))
       this.notes.delete(name)
     } catch (error) {
@@ -222,6 +231,14 @@ export class PackCatalog {
       if (known) known.state = 'damaged'
       else if (disputed ?? salvaged) this.#tryAdd((disputed ?? salvaged)!, 'damaged')
     }
+  }
+
+  /** The pack itself contradicts these index objects: the next index object that is written takes their place. */
+  #blame(pack: string): void {
+    for (const object of this.#sources.get(pack) ?? []) {
+      this.notes.set(object, { object, reason: `an index object says of ${packName(pack)} what is not so` })
+    }
+    this.#sources.delete(pack)
   }
 
   #keep(entry: PackEntry): void {
@@ -242,8 +259,9 @@ export class PackCatalog {
         pack.state = 'trusted'
         return true
       }
+      await checkName(this.#backend, pack.id, info.size)
       this.#keep(this.index.add({ pack: pack.id, packBytes: info.size, directory }, 'trusted', { keep: true }))
-      this.notes.set(indexPrefix, { object: indexPrefix, reason: `an index object says of ${name} what is not so` })
+      this.#blame(pack.id)
     } catch (error) {
       if (!(error instanceof EnvError) || (error.code !== 'not-found' && error.code !== 'damaged')) throw error
       pack.state = error.code === 'not-found' ? 'missing' : 'damaged'

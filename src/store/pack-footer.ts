@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { StorageBackend } from '../backends/storage-backend.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { IndexSection } from '../domain/index-object.ts'
@@ -13,6 +13,7 @@ import {
   packHeadBytes,
   packTailBytes,
 } from '../domain/pack.ts'
+import { packName } from './object-names.ts'
 
 /** Most directories fit into this, so that one read at the pack's end gets the whole footer. */
 const firstReadBytes = 32 * 1024
@@ -37,6 +38,20 @@ export async function readFooter(backend: StorageBackend, name: string, packByte
     throw new EnvError('damaged', 'a pack has a footer with another number of frames than it says')
   }
   return directory
+}
+
+const hashedAtOnce = 1024 * 1024
+
+/** Where an index object and a footer contradict each other, the pack's name decides. Throws `damaged` when the pack does not have the SHA-256 that names it. */
+export async function checkName(backend: StorageBackend, pack: string, packBytes: number): Promise<void> {
+  const digest = createHash('sha256')
+  for (let offset = 0; offset < packBytes; offset += hashedAtOnce) {
+    const length = Math.min(hashedAtOnce, packBytes - offset)
+    digest.update(await backend.get(packName(pack), { offset, length }))
+  }
+  if (digest.digest('hex') !== pack) {
+    throw new EnvError('damaged', 'a pack does not have the SHA-256 that names it')
+  }
 }
 
 /** What a pack without a good footer still holds, by walking its frames from the start. undefined when there is not one. */

@@ -33,7 +33,7 @@ export class PackedSnapshotWriter implements SnapshotWriter {
   readonly #packs: PackWriter
   /** Chunks that are on their way into a pack. */
   readonly #pending = new Set<string>()
-  /** Dry run: chunks of listings, which stay readable. */
+  /** Dry run: chunks of listings and of chunk lists, which stay readable. */
   readonly #readable = new Map<string, Uint8Array>()
   /** Packs of earlier snapshots that this one relies on. */
   readonly #reused = new Set<PackEntry>()
@@ -57,7 +57,7 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     const builder = new ContentBuilder(profile, (id, key, chunk) => this.#store(id, key, chunk, readable))
     if (bytes instanceof Uint8Array) await builder.write(bytes, { last: true })
     else for await (const part of bytes) await builder.write(part, { last: false })
-    return this.#contentOf(await builder.finish(), readable)
+    return this.#contentOf(await builder.finish())
   }
 
   async holds(content: Content): Promise<boolean> {
@@ -108,10 +108,11 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     this.#readable.clear()
   }
 
-  async #contentOf(built: BuiltContent, readable: boolean): Promise<Content> {
+  async #contentOf(built: BuiltContent): Promise<Content> {
     const { bytes, sha256, keys } = built
     if (keys.length <= maxInlineChunks * idBytes) return { bytes, sha256, chunks: hexIds(keys) }
-    const builder = new ContentBuilder('rows', (id, key, chunk) => this.#store(id, key, chunk, readable))
+    const { dryRun } = this.#options
+    const builder = new ContentBuilder('rows', (id, key, chunk) => this.#store(id, key, chunk, dryRun))
     await builder.write(keys, { last: true })
     return { bytes, sha256, list: hexIds((await builder.finish()).keys) }
   }
@@ -184,7 +185,10 @@ export class PackedSnapshotWriter implements SnapshotWriter {
   }
 
   async #readChunk(id: string): Promise<Uint8Array> {
-    return this.#readable.get(id) ?? this.#options.readChunk(id)
+    const readable = this.#readable.get(id)
+    if (readable) return readable
+    if (this.#pending.has(id) && !this.#options.dryRun) await this.#flush()
+    return this.#options.readChunk(id)
   }
 
   async #flush(): Promise<void> {

@@ -18,9 +18,9 @@ export async function verifyStore(parts: StoreParts, options: CheckOptions): Pro
     found.set(object, known)
     return known
   }
-  for (const note of parts.catalog.notes.values()) report(note)
   const findings = new PackFindings()
   const { packs, bytesRead } = await verifyPacks(parts, findings, report, options)
+  for (const note of parts.catalog.notes.values()) report(note)
   const hits = new SnapshotHits(parts, findings, options)
   let manifests = 0
   for await (const { name } of parts.backend.list(manifestPrefix)) {
