@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
+import { hash } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { canonicalJson, type Json } from '../../src/domain/canonical-json.ts'
 import { databaseDump, treeFingerprint } from '../support/fingerprint.ts'
 import { makeProject, type Project, type Ran } from '../support/project.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -44,7 +46,7 @@ describe('bad input', () => {
   test('outside a repository, and without a configuration, says what to do', async () => {
     const project = await makeProject()
     const elsewhere = await temporaryDirectory()
-    await expectError(project.run(['status'], { directory: elsewhere }), 3, /^error: .*\nhint: /m)
+    await expectError(project.run(['status'], { directory: elsewhere }), 3, /^error: .* is not in a Git repository$/m)
     await rm(project.path('.git-env.yaml'))
     await project.git('rm', '-q', '--cached', '.git-env.yaml')
     await project.git('commit', '-qm', 'no configuration')
@@ -55,7 +57,7 @@ describe('bad input', () => {
     )
   })
 
-  test.each(['.git', '.git/env', '.git/objects', '.', '..', '', '/'])('a mount at %j is refused', async (where) => {
+  test.each(['.git', '.git/env', '.git/objects', '.', '..', '/'])('a mount at %j is refused', async (where) => {
     const project = await makeProject()
     await setConfig(project, `mounts:\n  m: ${JSON.stringify(where)}\n`)
     await expectError(project.run(['snapshot']), 3, /^error: .*\nhint: /m)
@@ -72,7 +74,7 @@ describe('bad input', () => {
     }
     await project.ok('allow')
     await project.ok('snapshot')
-    await setConfig(project, `mounts:\n  m: ${JSON.stringify(path.dirname(outside))}\n`)
+    await setConfig(project, `mounts:\n  m: ${JSON.stringify(await temporaryDirectory())}\n`)
     await expectError(project.run(['snapshot']), 3, /git env allow/)
   })
 
@@ -144,17 +146,22 @@ describe('bad input', () => {
   })
 })
 
+/** The text of a store's format, with the digest of its other members. */
+function withDigest({ sha256: _, ...members }: Record<string, Json>): string {
+  return `${canonicalJson({ ...members, sha256: hash('sha256', canonicalJson(members)) })}\n`
+}
+
 describe('a store', () => {
   test('that is gone, another one, newer or damaged is refused in one line, and never made anew', async () => {
     const project = await makeProject()
     await project.ok('snapshot')
     const format = project.path('.git/env/store/format')
     const text = await readFile(format, 'utf8')
-    await writeFile(format, text.replace(/"version":1/, '"version":2'))
+    await writeFile(format, withDigest({ ...JSON.parse(text), version: 2 }))
     await expectError(project.run(['snapshot']), 3, /^error: .*newer.*$/m)
     await writeFile(format, text.slice(0, 20))
     await expectError(project.run(['snapshot']), 5, /^error: .*format.*$/m)
-    await writeFile(format, text.replace(/"id":"....../, '"id":"000000'))
+    await writeFile(format, withDigest({ ...JSON.parse(text), id: '0'.repeat(26) }))
     await expectError(project.run(['snapshot']), 3, /^error: the store at .* is 000000.*, not /m)
     await rm(project.path('.git/env/store'), { recursive: true })
     await expectError(project.run(['snapshot']), 4, /^error: .*store.*\nhint: /m)
@@ -199,14 +206,10 @@ describe('a file system', () => {
     await project.ok('snapshot', '-m', 'small')
     const noise = Buffer.from(Array.from({ length: 6_000_000 }, () => Math.random() * 256))
     await writeFile(path.join(project.uploads, 'large.bin'), noise)
-    const packs = project.path('.git/env/store/packs')
-    await mkdir(packs, { recursive: true })
-    const full = await runMounted(
-      project,
-      `mkdir /tmp/keep.$$ && cp -a ${packs} /tmp/keep.$$/ && mount -t tmpfs -o size=2m tmpfs ${packs} && cp -a /tmp/keep.$$/packs/. ${packs}/ && rm -r /tmp/keep.$$`,
-      ['snapshot', '-m', 'large'],
-    )
-    expect(full.stderr).toMatch(/^error: .*packs.*ENOSPC/m)
+    const store = project.path('.git/env/store')
+    const small = `cp -a ${store} ${store}.copy && mount -t tmpfs -o size=2m tmpfs ${store} && cp -a ${store}.copy/. ${store}/`
+    const full = await runMounted(project, small, ['snapshot', '-m', 'large'])
+    expect(full.stderr).toMatch(/^error: .*packs.*ENOSPC[^]*^hint: make room/m)
     expect(full.status).toBe(6)
     expect((await project.json<unknown[]>('log', '--snapshots')).length).toBe(1)
     expect(await project.ok('verify', '--data')).toContain('no damage found')

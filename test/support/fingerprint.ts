@@ -30,7 +30,7 @@ export function databaseDump(file: string): string[] {
     for (const { type, name, sql } of schema) {
       if (type !== 'table') continue
       const rowid = /WITHOUT ROWID/i.test(String(sql)) ? '' : 'rowid AS "the rowid", '
-      const rows = database.prepare(`SELECT ${rowid}* FROM "${String(name)}"`)
+      const rows = database.prepare(`SELECT ${rowid}* FROM "${String(name).replaceAll('"', '""')}"`)
       rows.setReadBigInts(true)
       for (const row of rows.iterate()) {
         lines.push(
