@@ -1,6 +1,6 @@
 import type { Manifest, Trigger } from './manifest.ts'
 import { isSnapshotId, shortId } from './snapshot-id.ts'
-import { buildMessage, oneLine, parseTrailers, type Trailer, trailerValues } from './trailers.ts'
+import { buildMessage, oneLine, parseTrailers, type Trailer, trailerMap, trailerValues } from './trailers.ts'
 
 const snapshotPrefix = 'snapshot: '
 const triggers: readonly string[] = ['manual', 'push', 'safety', 'schedule', 'switch', 'delete'] satisfies Trigger[]
@@ -84,8 +84,8 @@ function optional(token: string, value: string | undefined): Trailer | undefined
 export function parseSnapshotMessage(message: string): SnapshotFacts | undefined {
   // Nearly all commits of a history end here, without their trailers being looked for.
   if (!/Snapshot-Id/i.test(message)) return undefined
-  const trailers = parseTrailers(message)
-  const ids = trailerValues(trailers, 'Snapshot-Id')
+  const trailers = trailerMap(parseTrailers(message))
+  const ids = trailers.get('snapshot-id') ?? []
   const id = ids[0]
   const manifest = first(trailers, 'Snapshot-Manifest')?.match(/^sha256:([0-9a-f]{64})$/)?.[1]
   if (ids.length !== 1 || id === undefined || !isSnapshotId(id) || manifest === undefined) return undefined
@@ -118,8 +118,8 @@ export function subjectOf(message: string): string {
   return oneLine(message.trimStart().split(/\n[ \t\r]*\n/, 1)[0] ?? '')
 }
 
-function first(trailers: readonly Trailer[], token: string): string | undefined {
-  return trailerValues(trailers, token)[0]
+function first(trailers: ReadonlyMap<string, readonly string[]>, token: string): string | undefined {
+  return trailers.get(token.toLowerCase())?.[0]
 }
 
 function objectId(value: string | undefined): string | undefined {

@@ -6,7 +6,7 @@ export type Trailer = { readonly token: string; readonly value: string }
  * the last paragraph, when it is not the subject and all its lines are trailers, or a quarter of them are and Git itself wrote one.
  */
 export function parseTrailers(message: string): readonly Trailer[] {
-  const lines = splitLines(withoutTail(message))
+  const lines = withoutTail(splitLines(message))
   const start = trailerStart(lines)
   const trailers: string[] = []
   let open = false
@@ -25,6 +25,18 @@ export function parseTrailers(message: string): readonly Trailer[] {
 export function trailerValues(trailers: readonly Trailer[], token: string): readonly string[] {
   const wanted = token.toLowerCase()
   return trailers.filter((trailer) => trailer.token.toLowerCase() === wanted).map((trailer) => trailer.value)
+}
+
+/** Values by token in lower case: for many look-ups in one message. */
+export function trailerMap(trailers: readonly Trailer[]): ReadonlyMap<string, readonly string[]> {
+  const map = new Map<string, string[]>()
+  for (const { token, value } of trailers) {
+    const key = token.toLowerCase()
+    const values = map.get(key)
+    if (values) values.push(value)
+    else map.set(key, [value])
+  }
+  return map
 }
 
 /** Text of one line: control characters and line breaks become single spaces, so that no value can end its line. */
@@ -112,11 +124,10 @@ function titleEnd(lines: readonly string[]): number {
 }
 
 /** Without what Git leaves at the end of a message being edited: comments, blank lines, an old list of conflicts. */
-function withoutTail(message: string): string {
-  const lines = splitLines(message)
+function withoutTail(lines: readonly string[]): readonly string[] {
   let tail: number | undefined
   let conflicts = false
-  lines.forEach((line, i) => {
+  for (const [i, line] of lines.entries()) {
     if (isComment(line) || line === '') tail ??= i
     else if (line === 'Conflicts:') {
       conflicts = true
@@ -125,8 +136,8 @@ function withoutTail(message: string): string {
       tail = undefined
       conflicts = false
     }
-  })
-  return lines.slice(0, tail).join('\n')
+  }
+  return tail === undefined ? lines : lines.slice(0, tail)
 }
 
 function splitLines(text: string): string[] {
@@ -159,5 +170,5 @@ function isComment(line: string): boolean {
 }
 
 function startsWithSpace(line: string): boolean {
-  return /^[ \t\r]/.test(line)
+  return line[0] === ' ' || line[0] === '\t' || line[0] === '\r'
 }

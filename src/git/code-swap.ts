@@ -30,7 +30,9 @@ import { gitFailure } from './run-git.ts'
 import { removeFile, SetAside } from './set-aside.ts'
 import {
   expectedPaths,
+  type Look,
   layOver,
+  look,
   overlayPaths,
   readPlan,
   rollFilesBack,
@@ -106,29 +108,32 @@ export class WorkTreeSwap implements CodeSwap {
     if (isReturn(await this.#phase())) await this.back()
     const work = await this.#work()
     const phase = await this.#phase()
-    if (phase === undefined || phase === 'before') await this.#begin(work)
+    const seen = phase === undefined || phase === 'before' ? await this.#begin(work) : undefined
     // Not moved yet, or not wholly: also when a move was cut between the files and HEAD.
     if (!(phase === 'laying' || ((await isMoved(git, this.#staged)) && (phase === 'moving' || !this.#moves())))) {
-      await this.#move(work)
+      await this.#move(work, seen)
     }
     await this.#enter('laying')
     if (work.overlay) await layOver(this.#context, work, work.overlay)
     await this.#enter('after')
   }
 
-  async #begin(work: Work): Promise<void> {
+  async #begin(work: Work): Promise<Look> {
     if (!(await isUnmoved(this.#context.git, this.#staged))) throw movedOn(this.#staged)
-    await writePlan(this.#context, work)
+    const seen = await look(this.#context, work)
+    await writePlan(this.#context, work, seen)
     await this.#enter('aside')
+    return seen
   }
 
   /** What is edited between setting aside and moving makes Git refuse; then that is set aside too. */
-  async #move(work: Work): Promise<void> {
+  async #move(work: Work, seen: Look | undefined): Promise<void> {
     const { git, lock } = this.#context
     if ((await this.#phase()) === 'moving') await this.#undoMove(work)
     for (let attempt = 1; ; attempt++) {
       if (!(await isUnmoved(git, this.#staged))) throw movedOn(this.#staged)
-      await setAside(this.#context, work)
+      // A look is of some 100 ms in a large work tree; the one that the plan was made of is fresh enough the first time.
+      await setAside(this.#context, work, (attempt === 1 ? seen : undefined) ?? (await look(this.#context, work)))
       await this.#enter('moving')
       try {
         await moveWithFiles(lock, git, this.#staged)

@@ -11,7 +11,7 @@ import { below, parentsOf } from './paths.ts'
 import { removeEmpty, removeFile, type SetAside } from './set-aside.ts'
 import type { TreeFile } from './tree-diff.ts'
 import { lstatOrUndefined } from './work-files.ts'
-import { type TrackedChange, workTreeStatus } from './work-tree-status.ts'
+import { type TrackedChange, type WorkTreeStatus, workTreeStatus } from './work-tree-status.ts'
 
 /** What must be known to go back, written down before the first change. */
 export type Plan = {
@@ -35,10 +35,22 @@ export type SwapContext = FilesContext & {
 
 const withoutLfs = { GIT_LFS_SKIP_SMUDGE: '1' }
 
-/** Writes down the state before: a copy of the index, and what a look at the files later would not tell. */
-export async function writePlan(context: SwapContext, work: Work): Promise<void> {
-  const { git, top, staged, index } = context
+/** What is there that has to go: the status of the work tree with it. */
+export type Look = {
+  readonly status: WorkTreeStatus
+  readonly paths: readonly string[]
+  readonly stay: readonly string[]
+}
+
+export async function look(context: SwapContext, work: Work): Promise<Look> {
+  const { git, top, staged } = context
   const status = await workTreeStatus(git, top, new Set(staged.exclude))
+  return { status, ...(await pathsToSetAside(context, work, status, staged)) }
+}
+
+/** Writes down the state before: a copy of the index, and what a look at the files later would not tell. */
+export async function writePlan(context: SwapContext, work: Work, { status, stay }: Look): Promise<void> {
+  const { top, staged, index } = context
   const bytes = await readFile(index).catch((error: unknown) => {
     if (systemCode(error) !== 'ENOENT') throw error
   })
@@ -52,7 +64,6 @@ export async function writePlan(context: SwapContext, work: Work): Promise<void>
   for (const name of folders) {
     if (!(await lstatOrUndefined(below(top, name)))?.isDirectory()) newDirectories.push(name)
   }
-  const { stay } = await pathsToSetAside(context, work, status, staged)
   const plan: Plan = { deleted, newDirectories, stay, hasIndex: bytes !== undefined }
   if (bytes) await replaceFile(path.join(staged.asideDirectory, 'index'), [bytes])
   await replaceFile(path.join(staged.asideDirectory, 'plan.json'), [Buffer.from(JSON.stringify(plan))])
@@ -64,10 +75,8 @@ export async function readPlan({ staged }: SwapContext): Promise<Plan> {
 }
 
 /** Makes tracked files and index what HEAD has, and the way free: whatever else stands there is moved aside. */
-export async function setAside(context: SwapContext, work: Work): Promise<void> {
-  const { git, top, staged, aside, lock } = context
-  const status = await workTreeStatus(git, top, new Set(staged.exclude))
-  const { paths } = await pathsToSetAside(context, work, status, staged)
+export async function setAside(context: SwapContext, work: Work, { status, paths }: Look): Promise<void> {
+  const { staged, aside, lock } = context
   await aside.take('before', paths, () => context.step('a file set aside'))
   context.step('files set aside')
   const changed = status.tracked.filter((change) => change.submodule === undefined)
