@@ -20,6 +20,8 @@ export type PackEntry = {
   readonly firstFrame: number
   readonly frames: number
   state: PackState
+  /** Damage was found in it: what it holds may still be read, but nothing new relies on it. */
+  suspect: boolean
 }
 
 /** Where the chunk with a given entry number lies. */
@@ -91,6 +93,7 @@ export class PackIndex {
       firstFrame: this.#frameCount,
       frames: frames.length,
       state,
+      suspect: false,
     }
     this.replace(section.pack)
     this.#packs.push(entry)

@@ -99,6 +99,9 @@ async function inspectFrames(
   }
   await inBatches(byPack, packsAtOnce, async ([number, wanted]) => {
     const inspection = { frames: wanted, data: true, progress, signal: options.signal }
-    findings.add(number, await inspectPack(parts.backend, index, index.packs[number]!, inspection))
+    const pack = index.packs[number]!
+    const damage = await inspectPack(parts.backend, index, pack, inspection)
+    findings.add(number, damage)
+    if (damage.whole !== undefined || damage.frames.size > 0) await parts.catalog.mark(pack, 'damaged')
   })
 }

@@ -53,6 +53,7 @@ export class FrameReader {
       try {
         const bytes = (await this.#frame(frame)).subarray(offset, offset + length)
         if (hash('sha256', bytes) === id) return { bytes }
+        index.packOf(entry).suspect = true
         failed = { entry, reason: new EnvError('damaged', 'a chunk does not have the SHA-256 that names it') }
       } catch (error) {
         if (!(error instanceof EnvError) || (error.code !== 'damaged' && error.code !== 'not-found')) throw error

@@ -3,9 +3,21 @@ export const formatName = 'format'
 export const packPrefix = 'packs/'
 export const indexPrefix = 'index/'
 export const manifestPrefix = 'manifests/'
+export const markPrefix = 'marks/'
 
 export function packName(id: string): string {
   return `${packPrefix}${id.slice(0, 2)}/${id}`
+}
+
+/** Marks a pack in which damage was found, so that no later snapshot relies on it. */
+export function damagedMark(pack: string): string {
+  return `${markPrefix}damaged-${pack}`
+}
+
+/** The pack that such a mark is about. */
+export function markedPack(mark: string): string | undefined {
+  const pack = mark.slice(`${markPrefix}damaged-`.length)
+  return mark.startsWith(`${markPrefix}damaged-`) && isDigest(pack) ? pack : undefined
 }
 
 /** The SHA-256 that a pack's name holds; undefined when this is no pack. */

@@ -6,7 +6,17 @@ import { maxPackBytes } from '../domain/pack.ts'
 import { type PackEntry, PackIndex } from '../domain/pack-index.ts'
 import type { Trace } from '../system/trace.ts'
 import { inBatches } from './in-batches.ts'
-import { digestOf, indexPrefix, packIdOf, packName, packPrefix, short } from './object-names.ts'
+import {
+  damagedMark,
+  digestOf,
+  indexPrefix,
+  markedPack,
+  markPrefix,
+  packIdOf,
+  packName,
+  packPrefix,
+  short,
+} from './object-names.ts'
 import { checkName, readFooter, salvagePack } from './pack-footer.ts'
 import type { Damage } from './store.ts'
 
@@ -73,8 +83,26 @@ export class PackCatalog {
   }
 
   /** Takes in a pack that was just written and read back. */
-  landed(section: IndexSection): void {
+  async landed(section: IndexSection): Promise<void> {
+    const before = this.index.pack(section.pack)
     this.#keep(this.index.add(section, 'trusted', { keep: true }))
+    this.notes.delete(packName(section.pack))
+    if (before?.suspect) await this.#backend.delete(damagedMark(section.pack))
+  }
+
+  /**
+   * Remembers, also for other processes, whether all of a pack was found whole: a later snapshot writes again what a suspect pack holds.
+   * A store that cannot be written to is no reason to fail.
+   */
+  async mark(pack: PackEntry, result: 'whole' | 'damaged'): Promise<void> {
+    const changed = pack.suspect !== (result === 'damaged')
+    pack.suspect = result === 'damaged'
+    if (!changed) return
+    const mark = damagedMark(pack.id)
+    const done = result === 'damaged' ? this.#backend.put(mark, []) : this.#backend.delete(mark)
+    await done.catch((error: unknown) => {
+      if (!(error instanceof EnvError) || error.code !== 'unavailable') throw error
+    })
   }
 
   get keptBytes(): number {
@@ -156,6 +184,10 @@ export class PackCatalog {
       return pack?.bytes !== size || pack.state === 'damaged'
     })
     await inBatches(unknown, readsAtOnce, async ([id, size]) => this.#readPack(id, size, disputed.get(id)))
+    for await (const { name } of this.#backend.list(markPrefix)) {
+      const pack = this.index.pack(markedPack(name) ?? '')
+      if (pack) pack.suspect = true
+    }
   }
 
   async #listIndexObjects(): Promise<readonly { readonly name: string; readonly size: number }[]> {

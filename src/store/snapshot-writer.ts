@@ -6,7 +6,7 @@ import type { IndexSection } from '../domain/index-object.ts'
 import type { Manifest } from '../domain/manifest.ts'
 import { encodeManifest } from '../domain/manifest-codec.ts'
 import { chunkId, decodeDirectory, idBytes } from '../domain/pack.ts'
-import type { PackEntry } from '../domain/pack-index.ts'
+import type { PackEntry, PackIndex } from '../domain/pack-index.ts'
 import type { Trace } from '../system/trace.ts'
 import { type BuiltContent, ContentBuilder } from './content-builder.ts'
 import { FramePacker } from './frame-packer.ts'
@@ -139,29 +139,26 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     const entry = index.find(key)
     if (entry < 0) return false
     const pack = index.packOf(entry)
-    if (pack.state !== 'trusted') return undefined
+    if (pack.state !== 'trusted' || pack.suspect) return undefined
     this.#reused.add(pack)
     return true
   }
 
+  /** Asks one pack after the other that may hold the chunk; what is learned of a pack can change where the index says that it is. */
   async #has(id: string, key: Uint8Array): Promise<boolean> {
     const { catalog } = this.#options
+    const { index } = catalog
     for (;;) {
-      const known = this.#known(id, key)
-      if (known !== undefined) return known
-      const { index } = catalog
-      let asked = false
-      for (let entry = index.find(key); entry >= 0 && !asked; entry = index.find(key, { after: entry })) {
-        const pack = index.packOf(entry)
-        if (pack.state === 'trusted') {
-          this.#reused.add(pack)
-          return true
-        }
-        if (pack.state !== 'listed') continue
-        await catalog.trust(pack)
-        asked = true
+      if (this.#pending.has(id)) return true
+      const packs = packsOf(index, key).filter(({ suspect }) => !suspect)
+      const trusted = packs.find(({ state }) => state === 'trusted')
+      if (trusted) {
+        this.#reused.add(trusted)
+        return true
       }
-      if (!asked) return false
+      const listed = packs.find(({ state }) => state === 'listed')
+      if (!listed) return false
+      await catalog.trust(listed)
     }
   }
 
@@ -177,7 +174,7 @@ export class PackedSnapshotWriter implements SnapshotWriter {
   /** From here on the pack index knows the pack's chunks. */
   async #landed(section: IndexSection): Promise<void> {
     const { catalog } = this.#options
-    catalog.landed(section)
+    await catalog.landed(section)
     for (const frame of decodeDirectory(section.directory, section.packBytes)) {
       for (let i = 0; i < frame.chunks; i++) this.#pending.delete(hexId(chunkId(frame, i)))
     }
@@ -212,6 +209,14 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     this.#frames.check()
     if (this.#ended) throw new EnvError('bug', 'this snapshot was already written or given up')
   }
+}
+
+function packsOf(index: PackIndex, key: Uint8Array): readonly PackEntry[] {
+  const packs: PackEntry[] = []
+  for (let entry = index.find(key); entry >= 0; entry = index.find(key, { after: entry })) {
+    packs.push(index.packOf(entry))
+  }
+  return packs
 }
 
 function hexIds(keys: Buffer): readonly string[] {

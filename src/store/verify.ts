@@ -59,6 +59,7 @@ async function verifyPacks(
     const damage = await inspectPack(parts.backend, index, pack, inspection)
     findings.add(pack.number, damage)
     const reason = damage.whole ?? [...damage.frames.values()][0]
+    if (options.data) await parts.catalog.mark(pack, reason === undefined ? 'whole' : 'damaged')
     if (reason !== undefined) report({ object: packName(pack.id), reason })
   })
   return { packs: packs.length, bytesRead }

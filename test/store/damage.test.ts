@@ -173,6 +173,35 @@ describe('damage to a pack', () => {
     }
   })
 
+  it('is mended by the next snapshot of the same data once `verify` or a restore has found it inside a frame', async () => {
+    for (const find of [
+      async () => void (await (await openStore(backend)).verify({ data: true })),
+      async () => void (await (await openStore(backend)).check(first.manifest, { data: true })),
+    ]) {
+      const pack = (await names(backend, 'packs/')).find((name) => !name.endsWith(second.pack.slice(-64)))!
+      const flipped = Buffer.from(await backend.get(pack))
+      flipped[300]! ^= 4
+      await replace(backend, pack, flipped)
+      await find()
+      expect(await names(backend, 'marks/')).toEqual([`marks/damaged-${pack.slice(-64)}`])
+      await writeSnapshot((await openStore(backend)).writer(), first.streams, ids[0])
+      expect(await (await openStore(backend)).check(first.manifest, { data: true })).toEqual([])
+      expect(await readOutcome(first)).toBe('right')
+      // Made of the same chunks, the new pack has the name of the damaged one and takes its place.
+      expect(await names(backend, 'marks/')).toEqual([])
+      expect((await (await openStore(backend)).verify({ data: true })).damages).toEqual([])
+    }
+  })
+
+  it('is forgotten when the pack was brought back', async () => {
+    const good = Buffer.from(await backend.get(first.pack))
+    await replace(backend, first.pack, Buffer.from(good).fill(0, 300, 310))
+    expect((await (await openStore(backend)).verify({ data: true })).damages).toHaveLength(1)
+    await replace(backend, first.pack, good)
+    expect((await (await openStore(backend)).verify({ data: true })).damages).toEqual([])
+    expect(await names(backend, 'marks/')).toEqual([])
+  })
+
   it('does not hit a snapshot whose chunks lie whole in another pack too', async () => {
     const good = Buffer.from(await backend.get(first.pack))
     await backend.delete(first.pack)
