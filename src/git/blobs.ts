@@ -7,7 +7,7 @@ import type { Git } from './run-git.ts'
 import { lstatOrUndefined } from './work-files.ts'
 import { durable } from './write-commit.ts'
 
-export type FileMode = '100644' | '100755' | '120000'
+type FileMode = '100644' | '100755' | '120000'
 
 /** A file as a tree names it. */
 export type Blob = { readonly mode: FileMode; readonly id: string }

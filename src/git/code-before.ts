@@ -12,7 +12,7 @@ import { readPlan } from './swap-files.ts'
 import { treeFiles } from './tree-diff.ts'
 import { commitTree } from './write-commit.ts'
 
-export const keptRefs = 'refs/env/kept/'
+const keptRefs = 'refs/env/kept/'
 
 /**
  * The uncommitted code right before the swap: what the last capture kept, with what the set-asides show to have come after it

@@ -10,7 +10,7 @@ import type { Git } from './run-git.ts'
 import { durable, writeCommitObject } from './write-commit.ts'
 
 export const snapshotRefs = 'refs/env/snapshots/'
-export const changesRefs = 'refs/env/changes/'
+const changesRefs = 'refs/env/changes/'
 export const undoRefs = 'refs/env/undo/'
 
 const attempts = 20

@@ -135,7 +135,7 @@ export function overlayPaths(overlay: Overlay): string[] {
   return [...overlay.raw.keys(), ...overlay.fromIndex.keys(), ...overlay.removed]
 }
 
-export function pathsFound<T>(found: ReadonlyMap<string, T>, ...wanted: readonly T[]): string[] {
+function pathsFound<T>(found: ReadonlyMap<string, T>, ...wanted: readonly T[]): string[] {
   return [...found].filter(([, state]) => wanted.includes(state)).map(([name]) => name)
 }
 

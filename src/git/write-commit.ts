@@ -49,7 +49,7 @@ export async function commitTree(git: Git, commit: CommitToWrite, sign: boolean,
 export const durable = ['-c', 'core.fsync=all'] as const
 
 /** Whether commits are to be signed, and whether objects need something that only Git does. */
-export async function commitSettings(git: Git): Promise<{ readonly sign: boolean; readonly special: boolean }> {
+async function commitSettings(git: Git): Promise<{ readonly sign: boolean; readonly special: boolean }> {
   const keys = '^(commit\\.gpgsign|core\\.sharedrepository|extensions\\.(refstorage|partialclone|relativeworktrees))$'
   const { exitCode, stdout } = await git.run(['config', '-z', '--get-regexp', keys], { answers: [1] })
   if (exitCode === 1) return { sign: false, special: false }
@@ -83,7 +83,7 @@ async function commitByIsomorphicGit(git: Git, gitdir: string, commit: CommitToW
 }
 
 /** `Name <email> seconds +hhmm` as isomorphic-git wants it: its offset counts minutes to the west. */
-export function parseIdentity(text: string): CommitObject['author'] {
+function parseIdentity(text: string): CommitObject['author'] {
   const match = /^(.*) <(.*)> (\d+) ([+-])(\d\d)(\d\d)$/.exec(text)
   if (!match) throw new TypeError(`not an identity: ${text}`)
   const minutes = Number(match[5]) * 60 + Number(match[6])
