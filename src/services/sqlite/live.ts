@@ -14,7 +14,10 @@ export type Opened = {
   readonly cookie: number
 }
 
+/** One attempt to make writers wait: short, since while it waits nobody else gets in either. */
 const attemptMs = 20
+/** Others may be in the way of a reader, or of a commit, for as long as their transactions take. */
+const patienceMs = 10_000
 const cacheKiB = 2048
 /** `backup` copies in one step only when asked for more pages than there can be. */
 const allPages = 2 ** 31 - 1
@@ -31,7 +34,7 @@ export class LiveDatabase {
 
   constructor(file: string) {
     this.path = file
-    const options = { enableForeignKeyConstraints: false, timeout: attemptMs, defensive: false }
+    const options = { enableForeignKeyConstraints: false, timeout: patienceMs, defensive: false }
     const url = `${pathToFileURL(file).href}?mode=rw`
     this.writer = new DatabaseSync(url, options)
     this.reader = new DatabaseSync(url, options)
@@ -63,6 +66,7 @@ export class LiveDatabase {
   /** One short attempt to make writers wait; false when another writer is in the way. */
   tryHold(): boolean {
     if (this.#held) return true
+    this.writer.exec(`PRAGMA busy_timeout = ${attemptMs}`)
     try {
       this.writer.exec('BEGIN IMMEDIATE')
       // The write lock is had with the first read of the database's state, so what is read from here on is the last commit.
@@ -70,6 +74,8 @@ export class LiveDatabase {
     } catch (error) {
       if (!isBusy(error)) throw error
       return false
+    } finally {
+      this.writer.exec(`PRAGMA busy_timeout = ${patienceMs}`)
     }
     this.#held = true
     return true

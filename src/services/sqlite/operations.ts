@@ -1,9 +1,9 @@
 import { copyFileSync, linkSync, mkdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { EnvError, messageOf } from '../../domain/errors.ts'
-import { type DatabaseDigest, type DigestedCopy, digestCopy, openCopy, type TableDigest } from './digest.ts'
+import { type Comparison, compareCopies, untouchedTables } from './comparison.ts'
+import { type DatabaseDigest, type DigestedCopy, digestCopy, openCopy } from './digest.ts'
 import { fsyncPath, LiveDatabase, type Opened } from './live.ts'
-import { changedPages, PageFile } from './page-file.ts'
 import { type Look, look, type Piece, piecesAt } from './pieces.ts'
 import { type Rewritten, rewriteInPlace } from './rewrite.ts'
 import { isCorrupt, sqliteError } from './sqlite-error.ts'
@@ -23,9 +23,10 @@ export class Operations {
   readonly #path: string
   readonly #progress: (rows: number) => void
   #live: LiveDatabase | undefined
-  /** The live data as it was when a swap was staged, and the version that it had then. */
-  #baseline: (DigestedCopy & { readonly version: number }) | undefined
-  #last: DigestedCopy | undefined
+  /** The live data as it was ahead of a hold, the version that it had then, and how it differed from the goal. */
+  #ahead: { readonly copy: DigestedCopy; readonly version: number; readonly comparison: Comparison } | undefined
+  #goal: DigestedCopy | undefined
+  #last: { readonly copy: DigestedCopy; readonly untouched: ReadonlySet<string> } | undefined
 
   constructor(path: string, progress: (rows: number) => void) {
     this.#path = path
@@ -87,50 +88,60 @@ export class Operations {
     return pieces
   }
 
-  /** Copies the live data for a swap that is being staged: `lastCapture` compares with it. Writers go on but in delete mode. */
-  async baseline({ to }: { to: string }): Promise<DatabaseDigest> {
+  /**
+   * Ahead of a hold: copies the live data and compares it with the goal, so that inside the hold only what was written since need be read.
+   * Writers go on, but for the time of the copy in other modes than WAL.
+   */
+  async readAhead({ to, goal }: { to: string; goal: string }): Promise<void> {
     const live = this.#opened()
     const version = live.version()
     live.point()
     await live.copyTo(to)
     live.endPoint()
-    this.#baseline = { version, ...digestCopy(to) }
-    return this.#baseline.digest
+    const copy = digestCopy(to)
+    this.#ahead = { copy, version, comparison: compareCopies(copy, this.#digestGoal(goal)) }
   }
 
-  /** Inside the hold: keeps the live data as it is now, durable, and digests it. Reads nothing when nothing was written since the baseline. */
-  async lastCapture({ to }: { to: string }): Promise<{ unchanged: boolean }> {
+  /** Inside the hold: keeps the live data as it is now, durable, and digests it. Reads nothing when nothing was written since `readAhead`. */
+  async lastCapture({ to }: { to: string }): Promise<void> {
     const live = this.#opened()
     if (!live.held) throw new EnvError('bug', `${this.#path}: the last capture was asked for outside of a hold`)
-    const baseline = this.#baseline
-    if (baseline && live.version() === baseline.version) {
-      keepAs(baseline.path, to)
-      this.#last = { ...baseline, path: to }
-      return { unchanged: true }
+    const ahead = this.#ahead
+    if (ahead && live.version() === ahead.version) {
+      keepAs(ahead.copy.path, to)
+      this.#last = { copy: ahead.copy, untouched: new Set(ahead.copy.digest.tables.map((table) => table.name)) }
+      return
     }
     live.point()
     await live.copyTo(to)
     live.endPoint()
-    this.#last = digestCopy(to, baseline && untouchedTables(baseline, to))
-    return { unchanged: false }
+    const known = ahead && untouchedTables(ahead.copy, to)
+    const copy = digestCopy(to, known)
+    const untouched = copy.keys.map((key) => known?.get(key)?.name).filter((name) => name !== undefined)
+    this.#last = { copy, untouched: new Set(untouched) }
   }
 
   /** Inside the hold, after `lastCapture`: writes the goal's content, not committed yet. */
   rewrite(args: { goal: string; only?: readonly string[]; cookie: number }): Rewritten {
     const live = this.#opened()
-    if (!live.held || !this.#last)
-      throw new EnvError('bug', `${this.#path}: a rewrite without a hold and a last capture`)
-    const goal = digestCopy(args.goal).digest
-    const present = new Map(this.#last.digest.tables.map((table) => [table.name, table.digest]))
-    const equal = goal.tables.filter((table) => present.get(table.name) === table.digest).map((table) => table.name)
-    return rewriteInPlace(live.writer, { ...args, equal: new Set(equal), progress: this.#progress })
+    const last = this.#last
+    if (!live.held || !last) throw new EnvError('bug', `${this.#path}: a rewrite without a hold and a last capture`)
+    const sameGoal = this.#goal?.path === args.goal
+    const goal = this.#digestGoal(args.goal)
+    const comparison = compareCopies(last.copy, goal, sameGoal ? this.#ahead?.comparison : undefined, last.untouched)
+    return rewriteInPlace(live.writer, { ...args, comparison, progress: this.#progress })
+  }
+
+  #digestGoal(path: string): DigestedCopy {
+    if (this.#goal?.path !== path) this.#goal = digestCopy(path)
+    return this.#goal
   }
 
   /** Ends the hold. */
   commit(): void {
     this.#opened().commit()
     this.#last = undefined
-    this.#baseline = undefined
+    this.#ahead = undefined
   }
 
   cookie(): number {
@@ -186,23 +197,6 @@ function quickCheck(copy: string): string | undefined {
 function firstProblem(rows: readonly Record<string, unknown>[]): string | undefined {
   const text = String(rows[0]?.['quick_check'] ?? 'ok')
   return text === 'ok' ? undefined : text.replaceAll(/\s+/g, ' ')
-}
-
-/** Tables none of whose pages differ: from its root such a table is reached through the same bytes in both copies. */
-function untouchedTables(baseline: DigestedCopy, copy: string): Map<string, TableDigest> {
-  const before = new PageFile(baseline.path)
-  const after = new PageFile(copy)
-  try {
-    const changed = changedPages(before, after)
-    if (!changed) return new Map()
-    const touched = new Set([...changed].map((page) => baseline.owners[page] ?? -1))
-    const { tables } = baseline.digest
-    const untouched = tables.map((_, index) => index).filter((index) => !touched.has(index))
-    return new Map(untouched.map((index) => [baseline.keys[index]!, tables[index]!]))
-  } finally {
-    before.close()
-    after.close()
-  }
 }
 
 /** A second name for a file that is complete and durable; a copy where the file system has no hard links. */

@@ -1,15 +1,17 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { EnvError } from '../../domain/errors.ts'
+import type { Comparison } from './comparison.ts'
+import { copyRows, copyTable } from './copy-rows.ts'
 import { readSchema, type SchemaRow } from './digest.ts'
 import { quoteName, quoteText } from './sql.ts'
-import { type TableShape, tableShape } from './table-shape.ts'
+import { tableShape } from './table-shape.ts'
 
 export type Rewrite = {
   /** The copy whose content the live database is to have. */
   readonly goal: string
-  /** Names of tables whose rows are known to be equal in both. */
-  readonly equal: ReadonlySet<string>
+  /** How the live data, as it is inside the hold, differs from the goal. */
+  readonly comparison: Comparison
   /** Only these tables, with their indexes and triggers; everything else stays. */
   readonly only?: readonly string[] | undefined
   /** The schema version to end with: it tells other connections, and us, that the content was replaced. */
@@ -37,9 +39,9 @@ export function rewriteInPlace(live: DatabaseSync, rewrite: Rewrite): Rewritten 
   removeProgram(live)
   dropTables(live, before, goal)
   const made = createTables(live, goal)
-  const differs = (row: SchemaRow) => made.has(row.name) || !rewrite.equal.has(row.name)
+  const differs = (row: SchemaRow) => made.has(row.name) || !rewrite.comparison.equal.has(row.name)
   const changed = goal.filter((row) => isStored(row) && (wanted === undefined || wanted.has(row.name)) && differs(row))
-  const rows = copyTables(live, changed, goal, rewrite)
+  const rows = copyTables(live, changed, goal, rewrite, made)
   if (wanted) copySequences(live, wanted)
   finishSchema(live, rewrite)
   verifySchema(live, rewrite.cookie)
@@ -184,45 +186,20 @@ function copyTables(
   changed: readonly SchemaRow[],
   goal: readonly SchemaRow[],
   rewrite: Rewrite,
+  made: ReadonlySet<string>,
 ): number {
   let rows = 0
   const sequenceLast = (row: SchemaRow) => (row.name === 'sqlite_sequence' ? 1 : 0)
   for (const { name } of [...changed].sort((a, b) => sequenceLast(a) - sequenceLast(b))) {
     const shape = tableShape(live, 'goal', name)
-    if (shape.whole) createIndexes(live, goal, name)
-    rows += copyTable(live, name, shape)
+    const diff = made.has(name) || shape.rowidName === undefined ? undefined : rewrite.comparison.diffs.get(name)
+    if (shape.whole || diff) createIndexes(live, goal, name)
+    rows += diff ? copyRows(live, name, shape, diff) : copyTable(live, name, shape)
     createIndexes(live, goal, name)
-    verifyTable(live, name, shape)
     rewrite.progress(rows)
   }
   for (const row of goal) if (row.type === 'table') createIndexes(live, goal, row.name)
   return rows
-}
-
-/** `SELECT *` between equal tables lets SQLite copy records and indexes page by page; it keeps rowids only where they are a key. */
-function copyTable(live: DatabaseSync, name: string, shape: TableShape): number {
-  const table = quoteName(name)
-  live.exec(`DELETE FROM main.${table}`)
-  const columns = [...(shape.rowid === undefined ? [] : [shape.rowid]), ...shape.columns.map(quoteName)].join(', ')
-  const insert = shape.whole
-    ? `INSERT INTO main.${table} SELECT * FROM goal.${table}`
-    : `INSERT INTO main.${table} (${columns}) SELECT ${columns} FROM goal.${table}`
-  return Number(live.prepare(insert).run().changes)
-}
-
-/** Every row of the copy, value for value and type for type, and no other. */
-function verifyTable(live: DatabaseSync, name: string, shape: TableShape): void {
-  const table = quoteName(name)
-  const count = (sql: string) => Number(live.prepare(`SELECT count(*) AS n FROM ${sql}`).get()?.['n'])
-  const wanted = count(`goal.${table}`)
-  const equal = shape.key
-    ? count(`main.${table} AS m JOIN goal.${table} AS g ON ${shape.key} WHERE ${shape.same}`)
-    : wanted - count(`(SELECT * FROM goal.${table} EXCEPT SELECT * FROM main.${table})`)
-  if (wanted !== equal || wanted !== count(`main.${table}`)) {
-    throw new EnvError('damaged', `table ${name} was not written as it was stored`, {
-      details: { table: name, wanted, equal },
-    })
-  }
 }
 
 /** Puts views, triggers and virtual tables back as they are written, sets order, text, and the numbers in the header. */

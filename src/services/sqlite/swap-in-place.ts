@@ -40,10 +40,9 @@ export class InPlaceSwap implements ServiceSwap {
 
   async hold(limitMs: number): Promise<void> {
     const session = await this.#open()
-    // In WAL mode a copy made ahead costs nobody anything, and inside the hold only what was written since need be read.
-    if (session.wal && !this.#held && (await this.inspect()) === 'before') {
+    if (!this.#held && (await this.inspect()) === 'before') {
       await requireRoom(this.#staged.directory, session.opened.bytes)
-      await session.worker.call('baseline', { to: this.#path('ahead') })
+      await session.worker.call('readAhead', { to: this.#path('ahead'), goal: this.#path(targetName) })
     }
     await session.hold(limitMs)
     this.#held = true

@@ -7,6 +7,8 @@ export type TableShape = {
   readonly columns: readonly string[]
   /** A name by which the rowid must be given along; undefined where a column is the rowid, there is none, or columns took all its names. */
   readonly rowid: string | undefined
+  /** The rowid's name in SQL, be it a column's; undefined where there is none, or columns took all its names. */
+  readonly rowidName: string | undefined
   /** Whether `INSERT … SELECT *` keeps everything, rowids too. */
   readonly whole: boolean
   /** Joins a row `m` to the same row `g`; undefined where rows have no key that SQL can name. */
@@ -36,6 +38,7 @@ export function tableShape(database: DatabaseSync, schema: string, table: string
   return {
     columns: columns.filter((column) => !column.generated).map((column) => column.name),
     rowid,
+    rowidName: withoutRowid ? undefined : rowidColumn ? keyNames[0] : alias,
     whole: (withoutRowid || rowidColumn) && !columns.some((column) => column.generated),
     key: keyNames.length > 0 ? keyNames.map((name) => `m.${name} = g.${name}`).join(' AND ') : undefined,
     same: allOf(terms),
