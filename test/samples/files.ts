@@ -8,11 +8,9 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
-  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -152,14 +150,4 @@ export function treeText(root: string, skip: readonly string[] = [], like = root
   }
   visit('')
   return lines.join('\n')
-}
-
-/** Writes a file as careful programs do: beside, then renamed over. */
-export function replaceByRename(file: string, text: string): void {
-  writeFileSync(`${file}.tmp`, text)
-  renameSync(`${file}.tmp`, file)
-}
-
-export function removeFile(file: string): void {
-  unlinkSync(file)
 }

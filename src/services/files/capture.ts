@@ -3,7 +3,15 @@ import type { ContentSink } from '../../domain/content.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import { parentPath, type TreeEntry } from '../../domain/tree.ts'
 import type { Capture, CaptureOptions } from '../service-driver.ts'
-import { type CachedContent, ContentCache, ContentCacheWriter } from './content-cache.ts'
+import {
+  type CachedContent,
+  type CacheLine,
+  ContentCache,
+  ContentCacheWriter,
+  cacheLine,
+  isOf,
+  parseCacheLine,
+} from './content-cache.ts'
 import { FileClock, identityOf, isClearlyBefore } from './identity.ts'
 import { InFlight } from './in-flight.ts'
 import { type Mount, shown } from './mount.ts'
@@ -35,8 +43,8 @@ export class FilesCapture implements Capture {
   readonly #clock: FileClock
   readonly #take: ByteTaker
   readonly #pauses: Pauses
-  /** Every path seen while reading ahead; files with what they hold. */
-  readonly #ahead = new Map<string, Known | undefined>()
+  /** Every path met while reading ahead, until the copy meets it again; with what a file holds where that is certain. */
+  readonly #ahead = new Map<string, CacheLine | undefined>()
   #pointNs: bigint | undefined
   #reads = 0
   #stamp = 0n
@@ -76,15 +84,15 @@ export class FilesCapture implements Capture {
       if (entry.stat.ctimeNs > newestNs) newestNs = entry.stat.ctimeNs
       this.#ahead.set(entry.path, undefined)
       if (entry.type !== 'file' || entry.link !== undefined) continue
-      const cached = cache.get(entry.path, identityOf(entry.stat))
-      if (cached && (await this.#sink.holds(cached.content))) {
-        this.#ahead.set(entry.path, { ...cached, trusted: true, stable: true })
-        this.#options.progress(cached.content.bytes)
+      const line = cache.line(entry.path, identityOf(entry.stat))
+      if (line !== undefined && (await this.#sink.holds(parseCacheLine(line).content))) {
+        this.#ahead.set(entry.path, line)
+        this.#options.progress(Number(entry.stat.size))
         continue
       }
       await flight.add(Math.min(Number(entry.stat.size), inFlightBytes), async () => {
         const known = await this.#read(entry)
-        if (known) this.#ahead.set(entry.path, known)
+        if (known?.trusted) this.#ahead.set(entry.path, cacheLine(known))
       })
     }
     await flight.finish()
@@ -117,15 +125,17 @@ export class FilesCapture implements Capture {
     for (const found of walk(this.#mount, notes)) {
       await this.#pauses.due()
       const entry = seen.relinked(found)
-      const known = entry.type === 'file' && entry.link === undefined ? await this.#contentOf(entry) : undefined
+      const ahead = this.#ahead.get(entry.path)
+      this.#ahead.delete(entry.path)
+      const known = entry.type === 'file' && entry.link === undefined ? await this.#contentOf(entry, ahead) : undefined
       const complete = describe(this.#mount, entry, known)
       if (!complete) continue
       listing.add(complete)
-      if (known?.trusted) cache.add(entry.path, known)
+      if (known?.trusted) cache.add(entry.path, cacheLine(known))
       seen.add(entry, this.#isOfPoint((known?.stat ?? entry.stat).ctimeNs) && known?.stable !== false)
     }
     await cache.save(this.#mount.privateDirectory)
-    if (!seen.has('')) return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
+    if (listing.isEmpty) return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
     const live = this.#options.live ? seen.live : [...seen.live, ...seen.vanished(this.#ahead.keys())]
     const level = this.#options.live || live.length > 0 ? 'live' : 'frozen'
     return treeRecord(this.#mount.name, listing, this.#sink, {
@@ -140,44 +150,38 @@ export class FilesCapture implements Capture {
   }
 
   /** Read again only when it has changed since it was read ahead. */
-  async #contentOf(entry: LiveEntry): Promise<Known | undefined> {
-    const ahead = this.#ahead.get(entry.path)
-    if (ahead?.trusted && ahead.identity === identityOf(entry.stat)) return ahead
-    return this.#read(entry)
+  async #contentOf(entry: LiveEntry, ahead: CacheLine | undefined): Promise<Known | undefined> {
+    if (ahead === undefined || !isOf(ahead, identityOf(entry.stat))) return this.#read(entry)
+    return { ...parseCacheLine(ahead), trusted: true, stable: true }
   }
 }
 
 /** What the copy has met so far. */
 class Seen {
   readonly live: string[] = []
-  readonly #paths = new Set<string>()
   /** Folders in which something may have changed since the point. */
   readonly #touched = new Set<string>()
+  /** Of files with several names: the first one that is listed, by the first that the walk met. */
   readonly #heads = new Map<string, string>()
 
-  add({ path, type }: LiveEntry, isOfPoint: boolean): void {
-    this.#paths.add(path)
+  add({ path, type, stat }: LiveEntry, isOfPoint: boolean): void {
+    if (type === 'file' && stat.nlink > 1n && !this.#heads.has(path)) this.#heads.set(path, path)
     if (isOfPoint) return
     this.live.push(path)
     if (type === 'directory') this.#touched.add(path)
   }
 
-  has(path: string): boolean {
-    return this.#paths.has(path)
-  }
-
   /** Where the first of a file's names vanished after the walk met it, the next one takes its place. */
   relinked(entry: LiveEntry): LiveEntry {
     if (entry.link === undefined) return entry
-    const head = this.#heads.get(entry.link) ?? entry.link
-    if (this.#paths.has(head)) return { ...entry, link: head }
-    this.#heads.set(entry.link, entry.path)
-    return { ...entry, link: undefined }
+    const head = this.#heads.get(entry.link)
+    if (head === undefined) this.#heads.set(entry.link, entry.path)
+    return { ...entry, link: head }
   }
 
   /** What was there before and is gone, from a folder touched since the point: whether before or after it cannot be told. */
   vanished(before: Iterable<string>): string[] {
-    return [...before].filter((path) => !this.#paths.has(path) && this.#touched.has(parentPath(path)))
+    return [...before].filter((path) => this.#touched.has(parentPath(path)))
   }
 }
 

@@ -7,6 +7,23 @@ import { makeDirectory, replaceFile } from '../../system/durable-file.ts'
 /** What a file with this identity held. */
 export type CachedContent = { readonly identity: string; readonly content: Content; readonly sparse: boolean }
 
+/** The same as one string, `identity TAB content`: a fifth of the memory, for the many that are only passed on. */
+export type CacheLine = string
+
+export function cacheLine({ identity, content, sparse }: CachedContent): CacheLine {
+  return `${identity}\t${JSON.stringify(sparse ? { ...content, sparse } : content)}`
+}
+
+export function parseCacheLine(line: CacheLine): CachedContent {
+  const tab = line.indexOf('\t')
+  const { sparse, ...content } = JSON.parse(line.slice(tab + 1)) as Content & { sparse?: true }
+  return { identity: line.slice(0, tab), content, sparse: sparse === true }
+}
+
+export function isOf(line: CacheLine, identity: string): boolean {
+  return line.startsWith(`${identity}\t`)
+}
+
 const header = 'git-env files cache 1'
 const fileName = 'contents'
 
@@ -17,7 +34,7 @@ const fileName = 'contents'
  */
 export class ContentCache {
   /** Path to the rest of its line, parsed when asked for: most of a large cache may never be. */
-  readonly #lines: Map<string, string>
+  readonly #lines: Map<string, CacheLine>
 
   private constructor(lines: Map<string, string>) {
     this.#lines = lines
@@ -47,10 +64,13 @@ export class ContentCache {
   }
 
   get(path: string, identity: string): CachedContent | undefined {
+    const line = this.line(path, identity)
+    return line === undefined ? undefined : parseCacheLine(line)
+  }
+
+  line(path: string, identity: string): CacheLine | undefined {
     const line = this.#lines.get(path)
-    if (!line?.startsWith(`${identity}\t`)) return undefined
-    const { sparse, ...content } = JSON.parse(line.slice(identity.length + 1)) as Content & { sparse?: true }
-    return { identity, content, sparse: sparse === true }
+    return line !== undefined && isOf(line, identity) ? line : undefined
   }
 
   /** Number and bytes of the files that it knows. */
@@ -80,8 +100,8 @@ export class ContentCacheWriter {
   readonly #parts: Buffer[] = []
   #text = `${header}\n`
 
-  add(path: string, { identity, content, sparse }: CachedContent): void {
-    this.#text += `${identity}\t${JSON.stringify(sparse ? { ...content, sparse } : content)}\t${JSON.stringify(path)}\n`
+  add(path: string, line: CacheLine): void {
+    this.#text += `${line}\t${JSON.stringify(path)}\n`
     if (this.#text.length > 1 << 20) this.#flush()
   }
 

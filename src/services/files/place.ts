@@ -1,9 +1,23 @@
-import { accessSync, chmodSync, constants, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs'
 import { systemCode } from '../../domain/errors.ts'
 import { ordinaryUser } from './rights.ts'
 
 /** Of file systems that have no hard links, or none of this file. */
 const noLink = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES', 'EXDEV'])
+
+/** Elsewhere `link` names what a symlink points to. */
+const linksSymlinks = process.platform === 'linux'
 
 /**
  * Gives something a name that nothing has; false when something has it. `rename` would replace a file or symlink that turned up there in
@@ -13,7 +27,7 @@ const noLink = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'E
  */
 export function moveToFreeName(from: Buffer, to: Buffer): boolean {
   const stat = lstatSync(from, { bigint: true })
-  if (!stat.isDirectory()) {
+  if (stat.isFile() || (stat.isSymbolicLink() && linksSymlinks)) {
     try {
       linkSync(from, to)
       unlinkSync(from)
@@ -52,5 +66,19 @@ export function openFolder(folder: Buffer): void {
     accessSync(folder, constants.W_OK | constants.X_OK)
   } catch {
     chmodSync(folder, (stat.mode & 0o7777) | 0o700)
+  }
+}
+
+/** Paths are bytes, which `syncDirectory` does not take. Folders that went again, or that cannot be synced, have nothing to lose. */
+export function syncFolder(folder: Buffer): void {
+  let descriptor: number | undefined
+  try {
+    descriptor = openSync(folder, 'r')
+    fsyncSync(descriptor)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? ''))
+      throw error
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
   }
 }

@@ -24,6 +24,10 @@ export class ListingWriter {
     if (this.#text.length >= 1 << 18) this.#flush()
   }
 
+  get isEmpty(): boolean {
+    return this.#text === '' && this.#parts.length === 0
+  }
+
   get files(): number {
     return this.#files
   }

@@ -120,6 +120,8 @@ export async function stageRevision(
 async function planAgain(mount: Mount, staged: StagedFiles, source: ContentSource): Promise<Plan> {
   const clock = new FileClock(mount.privateDirectory)
   const selection = new Selection(staged.only ?? undefined)
+  // Outside the hold there is time to let what was written just now become distinguishable from what comes next.
+  if (staged.revision === 0) await clock.settle(clock.nowNs())
   const startNs = clock.nowNs()
   return makePlan({
     mount,

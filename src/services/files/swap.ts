@@ -1,14 +1,4 @@
-import {
-  closeSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  unlinkSync,
-} from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { ContentSink, ContentSource } from '../../domain/content.ts'
 import { EnvError, systemCode } from '../../domain/errors.ts'
@@ -35,7 +25,7 @@ import { recordBefore } from './before.ts'
 import { applyMetadata, backMetadata, forwardMetadata } from './metadata.ts'
 import { at, type Mount } from './mount.ts'
 import { type Operation, type Put, type Removal, readOperations } from './operations.ts'
-import { moveToFreeName, openFolder } from './place.ts'
+import { moveToFreeName, openFolder, syncFolder } from './place.ts'
 import { look } from './plan.ts'
 import { compareSwapped } from './read-back.ts'
 import { type StagedFiles, stageRevision } from './staging.ts'
@@ -241,20 +231,6 @@ export class FilesSwap implements ServiceSwap {
     for (const { kind, path } of operations) if (kind === 'put' || kind === 'removal') folders.add(parentPath(path))
     for (const folder of folders) syncFolder(at(this.#mount, folder))
     for (const name of ['new', 'old']) await syncDirectory(path.join(this.#staged.area, name))
-  }
-}
-
-/** Paths are bytes, which `syncDirectory` does not take. Folders that went again, or that cannot be synced, have nothing to lose. */
-function syncFolder(folder: Buffer): void {
-  let descriptor: number | undefined
-  try {
-    descriptor = openSync(folder, 'r')
-    fsyncSync(descriptor)
-  } catch (error) {
-    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? ''))
-      throw error
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor)
   }
 }
 

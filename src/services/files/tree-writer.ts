@@ -15,9 +15,10 @@ import {
 } from 'node:fs'
 import type { ContentSource } from '../../domain/content.ts'
 import { EnvError, systemCode } from '../../domain/errors.ts'
-import { displayPath, type TreeEntry } from '../../domain/tree.ts'
+import { displayPath, parentPath, type TreeEntry } from '../../domain/tree.ts'
 import { fileError } from '../../system/durable-file.ts'
 import { setFileTimes, setFolderTimes, syncFileSystem } from './exact-times.ts'
+import { syncFolder } from './place.ts'
 import { holeBytes, isZeroBlock } from './read-file.ts'
 import { TarExtraction } from './tar-extraction.ts'
 import { Pauses } from './walk.ts'
@@ -48,18 +49,22 @@ export type Written = {
 /** A file of holes is not given to tar: zero blocks of it are left out while it is written. */
 const isSparse = ({ entry }: Placed) => entry.sparse === true && entry.content !== undefined
 
+/** So many files are made durable together: a sync of the whole file system also waits for what others wrote. */
+const syncAtOnce = 200
+
 /**
  * Writes entries below a folder (a folder before what it holds, nothing there yet), durable, reads them back and compares: contents by SHA-256, metadata by stat.
  * Throws `unavailable` where something could not be written, `damaged` where it is not what was to be written.
  */
 export async function writeEntries(base: Buffer, items: readonly Placed[], options: WriteOptions): Promise<Written> {
   if (items.length === 0) return { stats: [], foreignOwners: 0, inexactTimes: 0 }
-  const at = (place: string) => Buffer.concat([base, Buffer.from(`/${place}`, 'latin1')])
+  const at = (place: string) => (place === '' ? base : Buffer.concat([base, Buffer.from(`/${place}`, 'latin1')]))
   try {
     await writeContents(base, items, options, at)
     for (const { place, linkPlace } of items) if (linkPlace !== undefined) linkSync(at(linkPlace), at(place))
     await setFileTimes(items.filter(isSparse).map(({ place, entry }) => ({ file: at(place), mtimeNs: entry.mtimeNs })))
-    await syncFileSystem(base.toString('utf8'))
+    // One by one is dear for many files; after a sync of all it costs next to nothing.
+    if (items.length > syncAtOnce) await syncFileSystem(base.toString('utf8'))
     await compareContents(items, options, at)
     let foreignOwners = 0
     const isFolder = ({ entry }: Placed) => entry.type === 'directory'
@@ -73,6 +78,7 @@ export async function writeEntries(base: Buffer, items: readonly Placed[], optio
     const times = folders.map(({ place, entry }) => ({ path: place, mtimeNs: entry.mtimeNs, mode: 0o700 }))
     await setFolderTimes(base, times, options.signal)
     for (const item of folders.toReversed()) foreignOwners += setOwnerAndMode(at(item.place), item.entry)
+    for (const folder of new Set(items.map(({ place }) => parentPath(place)))) syncFolder(at(folder))
     const stats = items.map(({ place }) => lstatSync(at(place), { bigint: true }))
     const inexactTimes = stats.filter((stat, i) => stat.mtimeNs !== items[i]!.entry.mtimeNs).length
     return { stats, foreignOwners, inexactTimes }
@@ -84,7 +90,7 @@ export async function writeEntries(base: Buffer, items: readonly Placed[], optio
 type At = (place: string) => Buffer
 
 async function writeContents(base: Buffer, items: readonly Placed[], options: WriteOptions, at: At): Promise<void> {
-  const tar = new TarExtraction(base.toString('utf8'), options.signal)
+  let tar: TarExtraction | undefined
   try {
     for (const item of items) {
       const { place, entry, linkPlace } = item
@@ -92,13 +98,14 @@ async function writeContents(base: Buffer, items: readonly Placed[], options: Wr
       else if (isSparse(item)) await writeSparse(at(place), entry, options.source)
       else if (linkPlace === undefined) {
         const content = entry.content && options.source.read(entry.content)
+        tar ??= new TarExtraction(base.toString('utf8'), options.signal)
         await tar.add({ ...entry, path: place, mode: 0o600, bytes: entry.content?.bytes ?? 0 }, content)
       }
       options.progress(entry.content?.bytes ?? 0)
     }
-    await tar.finish()
+    await tar?.finish()
   } finally {
-    await tar.abort()
+    await tar?.abort()
   }
 }
 
