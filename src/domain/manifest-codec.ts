@@ -5,8 +5,8 @@ import { maxInlineChunks } from './content.ts'
 import { EnvError } from './errors.ts'
 import type { Manifest } from './manifest.ts'
 
-export const manifestVersion = 1
-export const maxManifestBytes = 64 * 1024 * 1024
+const manifestVersion = 1
+const maxManifestBytes = 64 * 1024 * 1024
 const maxDepth = 64
 
 const digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))

@@ -6,18 +6,20 @@ import { EnvError } from './errors.ts'
  * The bytes of a pack (docs/format.md): a header, then frames, then a footer. A frame holds one or more chunks behind a head that says
  * which; the footer repeats all heads (the *directory*), so that one small read at the end tells what a pack holds. Integers are little-endian.
  */
-export const packMagic = Buffer.from('gitenvpk', 'latin1')
-export const footerMagic = Buffer.from('gitenvft', 'latin1')
-export const packVersion = 1
+const packMagic = Buffer.from('gitenvpk', 'latin1')
+const footerMagic = Buffer.from('gitenvft', 'latin1')
+const packVersion = 1
 /** Magic and version. */
 export const packHeadBytes = 12
 /** Directory length, frame count, SHA-256 of the directory, magic. */
 export const packTailBytes = 48
-export const frameHeadBytes = 16
+const frameHeadBytes = 16
 export const chunkRecordBytes = 36
 export const idBytes = 32
-/** A pack is written when the next frame would make it longer than this; a longer one is refused when read. */
-export const maxPackBytes = 16 * 1024 * 1024
+/** A pack is written when the next frame would make it longer than this. */
+export const packTargetBytes = 16 * 1024 * 1024
+/** A longer pack is refused when read. */
+export const maxPackBytes = 64 * 1024 * 1024
 /** Chunks gather in a frame up to this many plain bytes; a longer chunk has a frame of its own. */
 export const frameTargetBytes = 1024 * 1024
 export const maxFrameBytes = maxChunkBytes

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { StorageBackend } from '../backends/storage-backend.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { IndexSection } from '../domain/index-object.ts'
-import { encodeFooter, maxPackBytes, packHead, packHeadBytes, packTailBytes } from '../domain/pack.ts'
+import { encodeFooter, packHead, packHeadBytes, packTailBytes, packTargetBytes } from '../domain/pack.ts'
 import type { Trace } from '../system/trace.ts'
 import { freeMemory } from './free-memory.ts'
 import { packName, short } from './object-names.ts'
@@ -66,11 +66,11 @@ export class PackWriter {
   async #append(head: Uint8Array, stored: readonly Uint8Array[]): Promise<void> {
     const storedBytes = stored.reduce((sum, piece) => sum + piece.length, 0)
     const footerBytes = this.#headBytes + head.length + packTailBytes
-    if (this.#heads.length > 0 && this.#used + head.length + storedBytes + footerBytes > maxPackBytes) {
+    if (this.#heads.length > 0 && this.#used + head.length + storedBytes + footerBytes > packTargetBytes) {
       await this.#seal()
     }
     if (!this.#buffer) {
-      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(maxPackBytes)
+      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(packTargetBytes)
       this.#spare = undefined
       this.#buffer.set(packHead())
       this.#used = packHeadBytes

@@ -24,7 +24,7 @@ export async function* chunkIds(content: Content, read: ReadChunk): AsyncGenerat
 }
 
 /** Listings come out of the store, whose bytes may be hostile: a content is looked at before it is used. */
-export function checkContent(content: Content): void {
+function checkContent(content: Content): void {
   const { bytes, sha256, chunks, list } = content
   const ids = chunks ?? list
   const valid =
