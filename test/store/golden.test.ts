@@ -12,7 +12,7 @@ import {
   makeGoldenStore,
   writeGoldenSnapshot,
 } from '../support/golden-store.ts'
-import { bytesOf } from '../support/store-goldenStores.ts'
+import { bytesOf } from '../support/store-samples.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 /** The manifests' SHA-256 by format and snapshot. A new format adds a line; no line ever changes. */
