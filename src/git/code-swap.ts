@@ -13,17 +13,7 @@ import type { CodeSwap } from './git-repository.ts'
 import { IndexLock } from './index-lock.ts'
 import { keepChanges } from './keep-changes.ts'
 import { lookAt } from './live-files.ts'
-import {
-  headState,
-  isHeadUnmoved,
-  isMoved,
-  isUnmoved,
-  moveBranch,
-  moveBranchBack,
-  movedOn,
-  moveHeadBack,
-  moveWithFiles,
-} from './move-head.ts'
+import { headState, isHeadUnmoved, isMoved, isUnmoved, movedOn, moveHeadBack, moveWithFiles } from './move-head.ts'
 import { below } from './paths.ts'
 import type { RecordContext } from './record.ts'
 import { gitFailure } from './run-git.ts'
@@ -256,55 +246,6 @@ export class WorkTreeSwap implements CodeSwap {
 
 function isReturn(phase: Phase | undefined): boolean {
   return phase === 'returning' || phase === 'backing'
-}
-
-/** Where no files are touched: a bare repository, or a record alone. */
-export class BranchSwap implements CodeSwap {
-  readonly #repository: RecordContext
-  readonly #staged: CodeStaged
-  readonly #trace: Trace
-
-  constructor(repository: RecordContext, staged: CodeStaged, trace: Trace) {
-    this.#repository = repository
-    this.#staged = staged
-    this.#trace = trace
-  }
-
-  async inspect(): Promise<SwapState> {
-    return (await isMoved(this.#repository.git, this.#staged)) ? 'after' : 'before'
-  }
-
-  async hold(): Promise<void> {}
-  async release(): Promise<void> {}
-  async lastCapture(): Promise<Staged> {
-    return asStaged(this.#staged)
-  }
-
-  async forward(): Promise<void> {
-    if ((await this.inspect()) === 'after') return
-    const { git } = this.#repository
-    if (!(await isUnmoved(git, this.#staged))) throw movedOn(this.#staged)
-    await moveBranch(git, this.#staged)
-    this.#trace('code: branch moved')
-  }
-
-  async back(): Promise<void> {
-    await moveBranchBack(this.#repository.git, this.#staged)
-    this.#trace('code: branch put back')
-  }
-
-  async readBack(): Promise<void> {
-    if ((await this.inspect()) !== 'after') throw damaged(`the branch is not at ${this.#staged.new.slice(0, 12)}`)
-  }
-
-  async before(): Promise<CodeRecord> {
-    const { old } = this.#staged
-    return { commit: old, tree: (await readCommits(this.#repository.git, [old])).get(old)!.tree }
-  }
-
-  async discard(): Promise<void> {
-    await rm(this.#staged.asideDirectory, { recursive: true, force: true })
-  }
 }
 
 function damaged(message: string): EnvError {

@@ -46,7 +46,7 @@ export function absoluteEnvironment(variables: Variables, directory: string): Re
   return { ...result, GIT_OPTIONAL_LOCKS: '0', LANGUAGE: 'C' }
 }
 
-/** The same without what ties it to the repository it was made for. */
-export function withoutRepository(variables: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(variables).filter(([name]) => !repositoryVariables.includes(name)))
-}
+/** Laid over an environment, takes away what ties it to a repository: for commands in another one. */
+export const noRepository: Readonly<Record<string, undefined>> = Object.fromEntries(
+  repositoryVariables.map((name) => [name, undefined]),
+)

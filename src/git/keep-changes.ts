@@ -3,6 +3,7 @@ import { copyFile, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { type Blob, blobsOf } from './blobs.ts'
+import { noRepository } from './git-environment.ts'
 import { type Git, gitFailure } from './run-git.ts'
 import { refuseUnmerged, type TrackedChange, type WorkTreeStatus, workTreeStatus } from './work-tree-status.ts'
 import { commitTree, durable } from './write-commit.ts'
@@ -141,10 +142,11 @@ async function submoduleHeads(git: Git, top: string, changes: readonly TrackedCh
   const heads = new Map<string, string>()
   for (const { path: name } of changes) {
     const directory = `${top}/${Buffer.from(name, 'latin1').toString('utf8')}`
-    const env = { GIT_DIR: undefined, GIT_WORK_TREE: undefined, GIT_INDEX_FILE: undefined }
-    const head = await git.ask(['rev-parse', '--verify', '-q', 'HEAD'], { directory, env }).catch((error: unknown) => {
-      throw new EnvError('refused', `the submodule ${JSON.stringify(name)} cannot be read`, { cause: error })
-    })
+    const head = await git
+      .ask(['rev-parse', '--verify', '-q', 'HEAD'], { directory, env: noRepository })
+      .catch((error: unknown) => {
+        throw new EnvError('refused', `the submodule ${JSON.stringify(name)} cannot be read`, { cause: error })
+      })
     if (head !== undefined) heads.set(name, head)
   }
   return heads

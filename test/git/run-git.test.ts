@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { absoluteEnvironment, withoutRepository } from '../../src/git/git-environment.ts'
+import { absoluteEnvironment, noRepository } from '../../src/git/git-environment.ts'
 import { createGit, gitFailure } from '../../src/git/run-git.ts'
 import { gitSandbox } from '../support/git-sandbox.ts'
 
@@ -103,5 +103,19 @@ test('paths that git gave relative to its own folder become absolute', () => {
     HOME: '/home/ada',
   })
   expect(Object.keys(environment)).not.toContain('GIT_PREFIX')
-  expect(Object.keys(withoutRepository(environment)).sort()).toEqual(['GIT_OPTIONAL_LOCKS', 'HOME', 'LANGUAGE'])
+})
+
+test('a command in another repository sees nothing of this one', async () => {
+  const { box, git } = await gitIn()
+  const other = await gitSandbox()
+  const bound = createGit({
+    directory: box.directory,
+    environment: { ...box.environment, GIT_DIR: `${box.directory}/.git` },
+  })
+  expect(await bound.text(['rev-parse', '--absolute-git-dir'], { directory: other.directory, env: noRepository })).toBe(
+    await git.text(['rev-parse', '--absolute-git-dir'], { directory: other.directory }),
+  )
+  const known = new Set(Object.keys(noRepository))
+  const listed = (await git.text(['rev-parse', '--local-env-vars'])).split('\n')
+  expect(listed.filter((name) => !known.has(name))).toEqual([])
 })
