@@ -83,8 +83,10 @@ export async function pathsToSetAside(
   const obstacles = await findObstacles({ top, incoming: incomingPaths(work, status), tracked: known, exclude })
   const same = await alreadyThere(git, top, obstacles, work.overlay)
   const removed: string[] = []
-  for (const path of staged.remove)
-    if (!known.has(path) && (await lstatOrUndefined(below(top, path)))) removed.push(path)
+  for (const path of staged.remove) {
+    if (known.has(path) || work.overlay?.raw.has(path)) continue
+    if (await lstatOrUndefined(below(top, path))) removed.push(path)
+  }
   const paths = [...new Set([...changed, ...obstacles.filter((path) => !same.has(path)), ...removed])].sort()
   return { paths, stay: [...same] }
 }

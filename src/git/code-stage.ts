@@ -4,6 +4,7 @@ import { makeDirectory } from '../system/durable-file.ts'
 import { asStaged, type CodeStaged, pathsToSetAside, readWork } from './code-plan.ts'
 import { type RawCommit, readCommits } from './commits.ts'
 import type { CodeStageOptions, CodeTarget, DiffStat } from './git-repository.ts'
+import { untrackedOf } from './kept-changes.ts'
 import { operationsInProgress } from './operations.ts'
 import type { RecordContext } from './record.ts'
 import type { Git } from './run-git.ts'
@@ -39,7 +40,7 @@ export async function stageCode(context: RecordContext, options: CodeStageOption
     files,
     changes: files ? (target.changes ?? null) : null,
     exclude: [...options.exclude].sort(),
-    remove: [...(options.remove ?? [])].sort(),
+    remove: options.undone === undefined ? [] : await untrackedOf(git, options.undone),
     asideDirectory: options.asideDirectory,
     captured: null,
   }

@@ -187,8 +187,8 @@ export type CodeStageOptions = {
   readonly ref?: string
   /** Paths that belong to mounts and services: never touched. */
   readonly exclude: ReadonlySet<string>
-  /** Untracked files that an earlier restore brought, and an undo takes away again: byte-string paths. */
-  readonly remove?: readonly string[]
+  /** The kept changes that an earlier restore laid over the code: an undo takes the untracked files among them away again. */
+  readonly undone?: string
   /** Folder for set-asides, on the work tree's file system where possible. */
   readonly asideDirectory: string
 }

@@ -46,3 +46,9 @@ export async function readOverlay(git: Git, changes: string, base: string): Prom
   }
   return { indexTree, raw, fromIndex, removed, intentToAdd }
 }
+
+/** Paths of the untracked files among kept changes, ordered. */
+export async function untrackedOf(git: Git, changes: string): Promise<string[]> {
+  const kept = (await readCommits(git, [changes])).get(changes)
+  return kept?.parents[2] === undefined ? [] : [...(await treeFiles(git, kept.parents[2])).keys()].sort()
+}

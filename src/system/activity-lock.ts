@@ -22,7 +22,7 @@ export async function acquireActivity(file: string, command: string, now: Date):
   for (let attempt = 0; attempt < 20; attempt++) {
     if (await createWhole(file, mine)) return lockOf(file)
     const holder = await readActivity(file)
-    if (holder && holder.owners.some(isAlive)) throw busy(holder, now)
+    if (holder?.owners.some(isAlive)) throw busy(holder, now)
     await takeAway(file, holder)
   }
   throw new EnvError('busy', `the lock ${file} changes hands too fast`, { hint: 'try again' })
@@ -108,8 +108,12 @@ async function takeAway(file: string, dead: Activity | undefined): Promise<void>
 function busy(holder: Activity, now: Date): EnvError {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(holder.startedAt)) / 1000))
   const owner = holder.owners.find(isAlive)
-  return new EnvError('busy', `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`, {
-    hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}) and try again`,
-    details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
-  })
+  return new EnvError(
+    'busy',
+    `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`,
+    {
+      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}) and try again`,
+      details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
+    },
+  )
 }

@@ -29,6 +29,15 @@ export type RestoreRequest = {
   readonly code: 'append' | 'detach' | 'reset'
 }
 
+/** What an undo knows of the code beyond what a restore does. */
+export type CodeOptions = {
+  readonly mode?: Journal['codeMode']
+  /** The branch to end on, where that is not HEAD's. */
+  readonly ref?: string
+  /** The kept changes that the restore which is undone laid over the code. */
+  readonly undone?: string
+}
+
 /** One service or mount to be restored: what goes in, and what a person should know first. */
 export type Part = {
   readonly service: Service
@@ -46,8 +55,7 @@ export type RestorePlan = {
   readonly parts: readonly Part[]
   readonly codeMode: Journal['codeMode']
   readonly codeTarget: CodeTarget
-  /** The branch to end on, where that is not HEAD's. */
-  readonly codeRef: string | undefined
+  readonly code: CodeOptions
   readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
   /** Configured, but not in the snapshot: left as they are. */
   readonly leftAlone: readonly string[]
@@ -58,9 +66,8 @@ export type RestorePlan = {
 export async function planRestore(
   workspace: ConfiguredWorkspace,
   request: RestoreRequest,
-  options: { readonly operation: Operation; readonly codeMode?: Journal['codeMode']; readonly codeRef?: string } = {
-    operation: 'restore',
-  },
+  operation: Operation = 'restore',
+  code: CodeOptions = {},
 ): Promise<RestorePlan> {
   const store = await openStore(workspace)
   const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
@@ -72,19 +79,19 @@ export async function planRestore(
     await checkStored(workspace, store, snapshot, selection)
     const parts: Part[] = []
     for (const service of services) parts.push(await partOf(service, selection))
-    const codeMode = options.codeMode ?? codeModeOf(workspace, request)
+    const codeMode = code.mode ?? codeModeOf(workspace, request)
     const codeTarget = { commit: manifest.code.commit, changes: manifest.code.changes?.commit }
     const exclude = ownedPaths(workspace, services)
     return {
       workspace,
       store,
-      operation: options.operation,
+      operation,
       snapshot,
       manifest,
       parts,
       codeMode,
       codeTarget,
-      codeRef: options.codeRef,
+      code,
       codePreview:
         codeMode === 'untouched' || codeMode === 'none'
           ? undefined
@@ -300,7 +307,8 @@ async function stageCode(plan: RestorePlan, journal: Journal, safety: Manifest):
     }),
     mode: codeMode === 'untouched' ? 'none' : codeMode,
     id: journal.id,
-    ...(plan.codeRef === undefined ? {} : { ref: plan.codeRef }),
+    ...(plan.code.ref === undefined ? {} : { ref: plan.code.ref }),
+    ...(plan.code.undone === undefined ? {} : { undone: plan.code.undone }),
     exclude: ownedPaths(
       workspace,
       plan.parts.map((part) => part.service),

@@ -22,10 +22,11 @@ export async function planUndo(
     )
   }
   const request = { snapshot, to: environment.name, what: 'all', code: 'append' } as const
-  return planRestore({ ...workspace, environment }, request, {
-    operation: options.redo ? 'redo' : 'undo',
-    codeMode: attaching ? 'reset' : entry.codeMode,
-    ...(attaching ? { codeRef: entry.ref! } : {}),
+  const undone = (await workspace.git.snapshot(options.redo ? entry.before : entry.snapshot))?.changes
+  return planRestore({ ...workspace, environment }, request, options.redo ? 'redo' : 'undo', {
+    mode: attaching ? 'reset' : entry.codeMode,
+    ...(attaching ? { ref: entry.ref! } : {}),
+    ...(undone === undefined ? {} : { undone }),
   })
 }
 

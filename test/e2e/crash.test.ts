@@ -1,4 +1,6 @@
-import { cp, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { databaseDump, treeFingerprint } from '../support/fingerprint.ts'
 import { makeProject, Project } from '../support/project.ts'
@@ -30,7 +32,8 @@ async function makeTemplate(): Promise<{ project: Project; good: string; bad: st
 
 async function copyOf(template: Project): Promise<Project> {
   const directory = await temporaryDirectory('git-env-crash-')
-  await cp(template.directory, directory, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
+  // Node's own copy rounds times to microseconds.
+  await promisify(execFile)('cp', ['-a', `${template.directory}/.`, directory])
   return new Project(directory, template.home)
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { canonicalJson, type Json } from '../../src/domain/canonical-json.ts'
@@ -209,7 +209,7 @@ describe('a file system', () => {
     const store = project.path('.git/env/store')
     const small = `cp -a ${store} ${store}.copy && mount -t tmpfs -o size=2m tmpfs ${store} && cp -a ${store}.copy/. ${store}/`
     const full = await runMounted(project, small, ['snapshot', '-m', 'large'])
-    expect(full.stderr).toMatch(/^error: .*packs.*ENOSPC[^]*^hint: make room/m)
+    expect(full.stderr).toMatch(/^error: .*packs.*ENOSPC[\s\S]*^hint: make room/m)
     expect(full.status).toBe(6)
     expect((await project.json<unknown[]>('log', '--snapshots')).length).toBe(1)
     expect(await project.ok('verify', '--data')).toContain('no damage found')

@@ -215,3 +215,61 @@ describe('from ruins', () => {
     },
   )
 })
+
+describe('uncommitted code', () => {
+  test('that a snapshot kept comes back, staged and unstaged and untracked, and undo takes it away again', async () => {
+    const project = await makeProject()
+    await writeFile(project.path('app.js'), 'staged\n')
+    await project.git('add', 'app.js')
+    await writeFile(project.path('app.js'), 'staged, then edited\r\n')
+    await writeFile(project.path('new.js'), 'untracked\n')
+    const state = async () => [
+      codeOf(project),
+      await project.git('status', '--porcelain'),
+      await project.git('diff', '--cached'),
+    ]
+    const kept = await state()
+    await project.ok('snapshot', '-m', 'in the middle of work', '--with-changes')
+    await project.git('checkout', '-q', '.')
+    await project.git('reset', '-q', '--hard')
+    await rm(project.path('new.js'))
+    const clean = await state()
+    await project.ok('restore', '--yes')
+    expect(await state()).toEqual(kept)
+    await project.ok('undo')
+    expect(await state()).toEqual(clean)
+    await project.ok('undo', '--redo')
+    expect(await state()).toEqual(kept)
+  })
+
+  test('is not in a snapshot without being asked for, which is said', async () => {
+    const project = await makeProject()
+    await writeFile(project.path('app.js'), 'edited\n')
+    await writeFile(project.path('new.js'), 'untracked\n')
+    const ran = await project.run(['snapshot'])
+    expect(ran.stderr).toContain('hint: 2 uncommitted files not in it; --with-changes keeps them beside')
+    expect(await project.git('status', '--porcelain')).toBe(' M app.js\n?? new.js')
+  })
+})
+
+describe('the branch', () => {
+  test('moves back with --reset and is left with --detach, and undo returns to it', async () => {
+    const project = await makeProject()
+    await project.ok('snapshot', '-m', 'good')
+    const snapshotCommit = await project.git('rev-parse', 'HEAD~0^')
+    await breakEverything(project)
+    const tip = await project.git('rev-parse', 'HEAD')
+    const bad = stateOf(project)
+    await project.ok('restore', '--yes', '--reset')
+    expect(await project.git('rev-parse', 'HEAD')).toBe(snapshotCommit)
+    await project.ok('undo')
+    expect(await project.git('rev-parse', 'main')).toBe(tip)
+    expect(stateOf(project)).toEqual(bad)
+    await project.ok('restore', '--yes', '--detach')
+    await expect(project.git('symbolic-ref', '-q', 'HEAD')).rejects.toThrow()
+    expect(await project.git('rev-parse', 'main')).toBe(tip)
+    await project.ok('undo')
+    expect(await project.git('symbolic-ref', 'HEAD')).toBe('refs/heads/main')
+    expect(stateOf(project)).toEqual(bad)
+  })
+})
