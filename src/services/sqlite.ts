@@ -75,7 +75,9 @@ class SqliteService implements Service {
 
   swap(staged: Staged): ServiceSwap {
     const plan = fromStaged(staged)
-    const swap = plan.way === 'in place' ? new InPlaceSwap(plan, this.#context) : new RenameSwap(plan, this.#context)
+    // A swap that has begun is finished or taken back, also after Ctrl-C.
+    const context = { ...this.#context, signal: new AbortController().signal }
+    const swap = plan.way === 'in place' ? new InPlaceSwap(plan, context) : new RenameSwap(plan, context)
     this.#swaps.push(swap)
     return swap
   }

@@ -1,12 +1,9 @@
-import { mkdir, readdir } from 'node:fs/promises'
-import path from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ServiceRecord } from '../../src/domain/manifest.ts'
 import type { Staged } from '../../src/domain/swap.ts'
 import { loadDriver } from '../../src/services/registry.ts'
-import type { Service, ServiceContext, ServiceSwap } from '../../src/services/service-driver.ts'
-import { MemoryContent } from '../support/memory-content.ts'
-import { type SwapJob, startSwapProcess } from '../support/swap-process.ts'
+import type { ServiceContext } from '../../src/services/service-driver.ts'
+import { restoreId, ServiceBench } from '../support/service-bench.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 /**
@@ -64,7 +61,7 @@ export function describeDriver(sample: DriverSample): void {
 
 function describeCapture(sample: DriverSample): void {
   test('what capture gives is canonical: unchanged data gives byte-identical streams', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     const first = await bench.capture()
     const second = await bench.capture()
     expect(second.streams).toEqual(first.streams)
@@ -75,7 +72,7 @@ function describeCapture(sample: DriverSample): void {
   })
 
   test('streams and objects are ordered by name, and hold as many bytes as they say', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     const record = await bench.capture()
     for (const list of [record.streams, record.objects]) {
       expect(list.map((each) => each.name)).toEqual(list.map((each) => each.name).toSorted())
@@ -89,14 +86,14 @@ function describeCapture(sample: DriverSample): void {
   })
 
   test('a capture changes nothing', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     const before = await bench.live.fingerprint()
     await bench.capture()
     expect(await bench.live.fingerprint()).toBe(before)
   })
 
   test('a capture can be closed at any point', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     for (const steps of [0, 1, 2, 3]) {
       const capture = await (await bench.service()).capture(bench.content, {
         damage: 'keep',
@@ -113,7 +110,7 @@ function describeCapture(sample: DriverSample): void {
   })
 
   test('an export holds the data in files that the tools of the service read', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     if (!bench.live.fingerprintExport) return expect(bench.live.fingerprintExport).toBeUndefined()
     const directory = await temporaryDirectory()
     const driver = await loadDriver(sample.type)
@@ -125,7 +122,7 @@ function describeCapture(sample: DriverSample): void {
   })
 }
 
-function describeSwap(sample: DriverSample): void {
+export function describeSwap(sample: DriverSample): void {
   test('a restore brings back what was captured, and before() what it replaced', async () => {
     const { bench, target, wanted, replaced } = await twoStates(sample)
     const before = await bench.restore(target)
@@ -198,7 +195,7 @@ function describeSwap(sample: DriverSample): void {
   })
 }
 
-function describeCrashes(sample: DriverSample): void {
+export function describeCrashes(sample: DriverSample): void {
   test('killed at any step, a swap is finished by another process, and can be undone', async () => {
     await killedAtEachStep(sample, async (bench, staged, { wanted, replaced, safety }) => {
       const swap = await bench.swap(staged)
@@ -230,7 +227,7 @@ type KilledSwap = { readonly wanted: string; readonly replaced: string; readonly
 /** Once for each durable step: a process swaps and is killed right after it; then `recover` runs here. */
 async function killedAtEachStep(
   sample: DriverSample,
-  recover: (bench: Bench, staged: Staged, states: KilledSwap) => Promise<void>,
+  recover: (bench: ServiceBench, staged: Staged, states: KilledSwap) => Promise<void>,
 ): Promise<void> {
   for (let step = 1; ; step++) {
     const { bench, target, wanted, replaced } = await twoStates(sample)
@@ -247,7 +244,7 @@ async function killedAtEachStep(
 
 function describePresence(sample: DriverSample): void {
   test('what is absent is recorded as absent, restored from nothing, and made absent again by undo', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     const target = await bench.capture()
     const wanted = await bench.live.fingerprint()
     await bench.live.remove()
@@ -267,7 +264,7 @@ function describePresence(sample: DriverSample): void {
 
   test('what is damaged is refused, or kept as the raw files it is, and undo brings the ruin back', async () => {
     for (const ruin of Object.keys((await sample.create()).ruins)) {
-      const bench = await Bench.open(sample)
+      const bench = await ServiceBench.open(sample)
       const target = await bench.capture()
       const wanted = await bench.live.fingerprint()
       await bench.live.ruins[ruin]!()
@@ -285,9 +282,9 @@ function describePresence(sample: DriverSample): void {
   })
 }
 
-function describeWriters(sample: DriverSample): void {
+export function describeWriters(sample: DriverSample): void {
   test('a capture is the state at point: what was acknowledged before it is in, what was written after it is not', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
     const writer = await bench.live.startWriter()
     await progress(writer)
@@ -302,7 +299,7 @@ function describeWriters(sample: DriverSample): void {
   })
 
   test('when the process dies in any way, no writer is left waiting', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
     for (const task of ['hold for a capture', 'hold for a swap'] as const) {
       const staged = await bench.stage(await bench.capture())
@@ -316,7 +313,7 @@ function describeWriters(sample: DriverSample): void {
   })
 
   test('no write that a writer was told is done before the swap is lost: it is in what before gives', async () => {
-    const bench = await Bench.open(sample)
+    const bench = await ServiceBench.open(sample)
     if (!bench.live.startWriter) return expect(bench.live.written).toBeUndefined()
     const target = await bench.capture()
     const writer = await bench.live.startWriter()
@@ -343,124 +340,11 @@ async function progress(writer: SampleWriter): Promise<void> {
 }
 
 async function twoStates(sample: DriverSample) {
-  const bench = await Bench.open(sample)
+  const bench = await ServiceBench.open(sample)
   const target = await bench.capture()
   const wanted = await bench.live.fingerprint()
   await bench.live.change(1)
   const replaced = await bench.live.fingerprint()
   expect(replaced).not.toBe(wanted)
   return { bench, target, wanted, replaced }
-}
-
-const restoreId = '01j00000000000000000000000'
-
-/** One live sample with all that a driver needs around it. */
-class Bench {
-  readonly live: LiveSample
-  readonly content = new MemoryContent()
-  readonly #type: string
-  readonly #privateDirectory: string
-  readonly #services: Service[] = []
-
-  private constructor(type: string, live: LiveSample, privateDirectory: string) {
-    this.#type = type
-    this.live = live
-    this.#privateDirectory = privateDirectory
-  }
-
-  static async open(sample: DriverSample): Promise<Bench> {
-    const place = await temporaryDirectory()
-    await mkdir(path.join(place, 'private'))
-    const bench = new Bench(sample.type, await sample.create(), path.join(place, 'private'))
-    onTestFinished(async () => {
-      for (const service of bench.#services) await service.close()
-    })
-    return bench
-  }
-
-  get #context(): SwapJob['context'] {
-    return {
-      name: 'sample',
-      environmentKey: 'main-00000000',
-      projectDirectory: this.live.projectDirectory,
-      forbidden: [],
-      privateDirectory: this.#privateDirectory,
-      allowed: false,
-      ...this.live.context,
-    }
-  }
-
-  /** A service of its own each time, as another process would open it. */
-  async service(): Promise<Service> {
-    const driver = await loadDriver(this.#type)
-    const signal = new AbortController().signal
-    const service = await driver.open(this.live.config, { ...this.#context, foreign: new Set(), trace() {}, signal })
-    this.#services.push(service)
-    return service
-  }
-
-  async probe() {
-    return (await this.service()).probe()
-  }
-
-  async capture(damage: 'keep' | 'refuse' = 'keep', meanwhile = async () => {}): Promise<ServiceRecord> {
-    const service = await this.service()
-    const capture = await service.capture(this.content, { damage, live: false, progress() {} })
-    try {
-      await capture.hold(5000)
-      await capture.point()
-      await capture.release()
-      const [record] = await Promise.all([capture.copy(), meanwhile()])
-      return record
-    } finally {
-      await capture.close()
-      await service.close()
-    }
-  }
-
-  async stage(target: ServiceRecord, safety?: ServiceRecord): Promise<Staged> {
-    const live = safety ?? (await this.capture())
-    const service = await this.service()
-    const staged = await service.stage(target, live, { source: this.content, id: restoreId, progress() {} })
-    await service.close()
-    return JSON.parse(JSON.stringify(staged)) as Staged
-  }
-
-  async swap(staged: Staged): Promise<ServiceSwap> {
-    return (await this.service()).swap(staged, this.content)
-  }
-
-  /** What is left of a swap, from any state to `after`. */
-  async finish(swap: ServiceSwap): Promise<void> {
-    await swap.hold(5000)
-    if ((await swap.inspect()) !== 'after') await swap.lastCapture()
-    await swap.forward()
-    expect(await swap.inspect()).toBe('after')
-    await swap.readBack()
-    await swap.release()
-  }
-
-  /** A whole restore; gives the record of what it replaced. */
-  async restore(target: ServiceRecord, meanwhile = async () => {}): Promise<ServiceRecord> {
-    const safety = await this.capture()
-    const swap = await this.swap(await this.stage(target, safety))
-    await meanwhile()
-    await this.finish(swap)
-    const before = await swap.before(this.content, safety)
-    await swap.discard()
-    return before
-  }
-
-  /** Runs a part of a swap in another process, which is killed there. */
-  async elsewhere(job: Pick<SwapJob, 'task' | 'staged' | 'killAtStep'>) {
-    return startSwapProcess({ ...job, type: this.#type, config: this.live.config, context: this.#context })
-  }
-
-  /** What carries the restore's id, in our own folder and in the project. */
-  async leftOver(): Promise<string[]> {
-    const names = await Promise.all(
-      [this.#privateDirectory, this.live.projectDirectory].map((directory) => readdir(directory, { recursive: true })),
-    )
-    return names.flat().filter((name) => name.includes(restoreId))
-  }
 }

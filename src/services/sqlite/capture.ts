@@ -5,7 +5,7 @@ import { EnvError, messageOf } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Capture, CaptureOptions, ServiceContext } from '../service-driver.ts'
 import { LiveSession } from './live-session.ts'
-import { type Look, type Piece, piecesAt } from './pieces.ts'
+import { type Look, type Piece, pieceAt, piecesAt } from './pieces.ts'
 import { remove, requireRoom, temporaryPlace } from './place.ts'
 import { absentRecord, damagedRecord, presentRecord, storeDatabase } from './records.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -83,7 +83,7 @@ export class SqliteCapture implements Capture {
     const bytes = look.pieces.reduce((sum, piece) => sum + piece.bytes, 0)
     await requireRoom(this.#place, Math.max(bytes, session?.opened.bytes ?? 0))
     if (look.state === 'damaged') return this.#copyRaw(base, look.reason ?? 'damaged')
-    if (!session) return presentRecord(base, await this.#storeEmpty(), undefined, this.#fileFacts())
+    if (!session) return presentRecord(base, await this.#storeEmpty(), undefined, fileFacts(this.#file))
     return this.#copyDatabase(base, session, path.join(this.#place, 'database'))
   }
 
@@ -108,7 +108,7 @@ export class SqliteCapture implements Capture {
     if (check.value.problem !== undefined) return this.#copyRaw(base, check.value.problem)
     if (stream.status === 'rejected') throw stream.reason
     return presentRecord(base, stream.value, check.value.digest, {
-      ...this.#fileFacts(),
+      ...fileFacts(this.#file),
       heldMicros: session.wal ? 0 : copiedMicros,
     })
   }
@@ -130,17 +130,20 @@ export class SqliteCapture implements Capture {
     return { name: 'database', kind: 'bytes' as const, content: await this.#sink.write('pages', new Uint8Array()) }
   }
 
-  #fileFacts(): Record<string, Json> {
-    const piece = piecesAt(this.#file).find(({ suffix }) => suffix === '')
-    return piece ? { mode: piece.mode, uid: piece.uid, gid: piece.gid } : {}
-  }
-
   /** Where a -wal was there before, SQLite is not let near it again: as the last to close it would check it in. */
   async #endSession(): Promise<void> {
     const { look, session } = this.#found
     if (look.pieces.some(({ suffix }) => suffix === '-wal')) await session?.worker.kill()
     else await session?.worker.close()
   }
+}
+
+/** Mode and owner of the database's file; of an empty one, which is brought back as the file it is, its time too. */
+export function fileFacts(file: string): Record<string, Json> {
+  const piece = pieceAt(file, '')
+  if (!piece) return {}
+  const { mode, uid, gid, mtimeNs } = piece
+  return { mode, uid, gid, ...(piece.bytes === 0 ? { mtimeNs } : {}) }
 }
 
 const rawHoldMs = 1000

@@ -5,6 +5,7 @@ import { type Comparison, compareCopies, untouchedTables } from './comparison.ts
 import { type DatabaseDigest, type DigestedCopy, digestCopy, openCopy } from './digest.ts'
 import { fsyncPath, LiveDatabase, type Opened } from './live.ts'
 import { type Look, look, type Piece, piecesAt } from './pieces.ts'
+import { rehearse } from './rehearsal.ts'
 import { type Rewritten, rewriteInPlace } from './rewrite.ts'
 import { isCorrupt, sqliteError } from './sqlite-error.ts'
 
@@ -100,6 +101,11 @@ export class Operations {
     live.endPoint()
     const copy = digestCopy(to)
     this.#ahead = { copy, version, comparison: compareCopies(copy, this.#digestGoal(goal)) }
+  }
+
+  /** What keeps these tables of a copy from being written by SQL here: functions or collations that only the application has. */
+  rehearse({ goal, tables }: { goal: string; tables: readonly string[] }): string | undefined {
+    return rehearse(goal, new Set(tables))
   }
 
   /** Inside the hold: keeps the live data as it is now, durable, and digests it. Reads nothing when nothing was written since `readAhead`. */

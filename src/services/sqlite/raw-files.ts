@@ -39,11 +39,10 @@ async function exists(file: string): Promise<boolean> {
   )
 }
 
+export type Attributes = { readonly [Key in 'mode' | 'uid' | 'gid' | 'mtimeNs']?: Piece[Key] | undefined }
+
 /** Mode, owner (where that is permitted) and modification time to the nanosecond. */
-export async function setAttributes(
-  file: string,
-  piece: Partial<Pick<Piece, 'mode' | 'uid' | 'gid' | 'mtimeNs'>>,
-): Promise<void> {
+export async function setAttributes(file: string, piece: Attributes): Promise<void> {
   if (piece.uid !== undefined && piece.gid !== undefined) await chown(file, piece.uid, piece.gid).catch(() => {})
   if (piece.mode !== undefined) await chmod(file, piece.mode)
   if (piece.mtimeNs === undefined) return

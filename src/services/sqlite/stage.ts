@@ -9,9 +9,9 @@ import { fileError, syncDirectory } from '../../system/durable-file.ts'
 import type { ServiceContext, StageOptions } from '../service-driver.ts'
 import { nameBlockers, openersOf } from './blockers.ts'
 import { type Found, find } from './capture.ts'
-import { type Piece, pieceAt, type Suffix, suffixes } from './pieces.ts'
+import { pieceAt, type Suffix, suffixes } from './pieces.ts'
 import { remove, requireRoom } from './place.ts'
-import { canRename, nearestFolder, pieceName, setAttributes } from './raw-files.ts'
+import { type Attributes, canRename, nearestFolder, pieceName, setAttributes } from './raw-files.ts'
 import { databaseStream } from './records.ts'
 import { chooseCookies, type StagedDatabase, type StagedPiece } from './staged.ts'
 import { targetName } from './swap-in-place.ts'
@@ -39,53 +39,70 @@ export type Staging = {
 export async function stageDatabase(staging: Staging): Promise<StagedDatabase> {
   const found = await find(staging.file, staging.context.signal)
   try {
-    const way = await chooseWay(staging, found)
-    return way === 'in place' ? await stageInPlace(staging, found) : await stageRename(staging)
+    const obstacle = obstacleInPlace(staging, found) ?? (await rehearseInPlace(staging, found))
+    if (obstacle === undefined) return await stageInPlace(staging, found)
+    if (staging.options.only !== undefined) {
+      throw new EnvError('refused', `${staging.context.name}: single tables cannot be restored: ${obstacle}`, {
+        hint: `restore ${staging.context.name} whole`,
+      })
+    }
+    await refuseOpeners(staging.file, found, obstacle)
+    return await stageRename(staging)
   } finally {
     await found.session?.worker.close()
   }
 }
 
-async function chooseWay(
-  { file, target, live, options, context }: Staging,
-  found: Found,
-): Promise<'in place' | 'rename'> {
-  const { look, session } = found
-  const present = session !== undefined && live.presence === 'present' && target.presence === 'present'
-  if (present && target.bytes > 0 && target.facts['encoding'] === session.opened.encoding) return 'in place'
-  if (options.only !== undefined) {
-    const what =
-      target.presence === 'present' ? `the database is ${look.state}` : `it was ${target.presence} in the snapshot`
-    throw new EnvError('refused', `${context.name}: single tables cannot be restored: ${what}`, {
-      hint: `restore ${context.name} whole`,
-    })
-  }
-  if (look.state === 'damaged' && !session) return 'rename'
-  const openers = await openersOf(file, new Set([process.pid, session?.worker.pid ?? -1]))
-  if (!openers?.length) return 'rename'
-  throw new EnvError(
-    'refused',
-    `${file} is open in ${nameBlockers(openers)}, and its file has to be replaced: ${reasonFor(target)}`,
-    {
-      hint: 'stop that process and run the command again',
-      details: { blockers: openers },
-    },
-  )
-}
-
-function reasonFor(target: ServiceRecord): string {
+/** Why the content of the live file cannot be made that of the snapshot by SQL, as far as can be told at once. */
+function obstacleInPlace({ target, live }: Staging, { look, session }: Found): string | undefined {
   if (target.presence !== 'present') return `it was ${target.presence} in the snapshot`
-  return target.bytes === 0
-    ? 'it was an empty file in the snapshot'
-    : `it was ${target.facts['encoding']} in the snapshot`
+  if (live.presence !== 'present' || !session)
+    return `it is ${live.presence === 'present' ? look.state : live.presence} now`
+  if (target.bytes === 0) return 'it was an empty file in the snapshot'
+  const { encoding } = target.facts
+  if (encoding !== session.opened.encoding)
+    return `its texts were ${encoding} in the snapshot, and are ${session.opened.encoding} now`
+  return undefined
 }
 
-async function stageInPlace({ file, context, target, options }: Staging, found: Found): Promise<StagedDatabase> {
+async function rehearseInPlace(
+  { file, context, target, live, options }: Staging,
+  found: Found,
+): Promise<string | undefined> {
   const { own } = swapDirectories(file, context.privateDirectory, options.id)
   await freshFolder(own)
   await requireRoom(own, target.bytes + 2 * found.session!.opened.bytes)
-  await writeStream(streamOf(target, databaseStream), path.join(own, targetName), options)
+  const goal = path.join(own, targetName)
+  await writeStream(streamOf(target, databaseStream), goal, options)
   await syncDirectory(own)
+  const present = new Map(live.objects.map((object) => [object.name, object.digest]))
+  const tables = target.objects.filter(({ kind, name, digest }) => kind === 'table' && present.get(name) !== digest)
+  return found.session!.worker.call('rehearse', { goal, tables: tables.map(({ name }) => name) })
+}
+
+/** Who has a healthy file open keeps that very file, whatever name it gets. One that SQLite cannot even open has no writers. */
+async function refuseOpeners(file: string, { look, session }: Found, obstacle: string): Promise<void> {
+  if (!session && look.state !== 'empty') return
+  const openers = await openersOf(file, new Set([process.pid, session?.worker.pid ?? -1]))
+  if (!openers?.length) return
+  throw new EnvError('refused', `${file} is open in ${nameBlockers(openers)}, and has to be replaced: ${obstacle}`, {
+    hint: 'stop that process and run the command again',
+    details: { blockers: openers },
+  })
+}
+
+async function stageInPlace({ file, context, target, live, options }: Staging, found: Found): Promise<StagedDatabase> {
+  const { own } = swapDirectories(file, context.privateDirectory, options.id)
+  const tables = new Set(
+    [...target.objects, ...live.objects].filter(({ kind }) => kind !== 'schema').map(({ name }) => name),
+  )
+  const unknown = options.only?.find((name) => !tables.has(name))
+  if (unknown !== undefined) {
+    throw new EnvError(
+      'not-found',
+      `${context.name}: there is no table ${JSON.stringify(unknown)} in the snapshot or now`,
+    )
+  }
   context.trace(`${context.name}: staged`)
   const cookies = chooseCookies(found.session!.opened.cookie, Math.random)
   return { way: 'in place', file, directory: own, only: options.only ?? null, ...cookies }
@@ -93,7 +110,7 @@ async function stageInPlace({ file, context, target, options }: Staging, found: 
 
 async function stageRename({ file, context, target, options }: Staging): Promise<StagedDatabase> {
   const { own, beside } = swapDirectories(file, context.privateDirectory, options.id)
-  await mkdir(own, { recursive: true, mode: 0o700 })
+  await freshFolder(own)
   const goal = await nearestFolder(path.dirname(file))
   const directory = (await canRename(own, goal, options.id)) ? own : beside
   if (directory === beside) await remove(own)
@@ -114,32 +131,25 @@ async function stageRename({ file, context, target, options }: Staging): Promise
   return { way: 'rename', file, directory, pieces }
 }
 
-type Attributes = Partial<Pick<Piece, 'mode' | 'uid' | 'gid' | 'mtimeNs'>>
 type TargetFile = { readonly suffix: Suffix; readonly stream: string; readonly attributes: Attributes }
 
-/** A database that is there keeps the mode and owner that its file has now, as far as there is one. */
+/** A database that is there keeps the mode and owner that its file has now; else they are as they were, and so is an empty file's time. */
 function targetFiles(target: ServiceRecord, file: string): TargetFile[] {
   if (target.presence === 'absent') return []
-  const live = pieceAt(file, '')
   if (target.presence === 'present') {
-    const { mode, uid, gid } = (live ?? target.facts) as Attributes
-    return [
-      {
-        suffix: '',
-        stream: databaseStream,
-        attributes: {
-          mode: mode ?? 0o644,
-          ...(uid === undefined ? {} : { uid }),
-          ...(gid === undefined ? {} : { gid }),
-        },
-      },
-    ]
+    const { mode = 0o644, uid, gid, mtimeNs } = target.facts as Attributes
+    const attributes = target.bytes === 0 ? { mode, uid, gid, mtimeNs } : (pieceAt(file, '') ?? { mode, uid, gid })
+    return [{ suffix: '', stream: databaseStream, attributes: target.bytes === 0 ? attributes : owned(attributes) }]
   }
   const pieces = target.facts['pieces'] as unknown as readonly (Attributes & { suffix: string })[]
   return pieces.map(({ suffix, ...attributes }) => {
     if (!suffixes.includes(suffix as Suffix)) throw new EnvError('damaged', `${target.name}: unknown piece ${suffix}`)
     return { suffix: suffix as Suffix, stream: `file${suffix}`, attributes }
   })
+}
+
+function owned({ mode, uid, gid }: Attributes): Attributes {
+  return { mode, uid, gid }
 }
 
 export function streamOf(record: ServiceRecord, name: string): StreamRecord {

@@ -111,7 +111,7 @@ export class InPlaceSwap implements ServiceSwap {
   async release(): Promise<void> {
     this.#held = false
     this.#captured = undefined
-    if (!this.#session) return
+    if (!this.#session || this.#session.worker.ended) return
     await this.#session.worker.call('release')
     if (this.#committed && this.#session.wal) await this.#session.worker.call('checkpoint').catch(() => {})
   }
@@ -136,14 +136,15 @@ export class InPlaceSwap implements ServiceSwap {
 
   /** The number of the capture that holds what was there before; undefined when the live file is not what was restored. */
   async #capture(): Promise<number | undefined> {
-    if (this.#session) return captureOf(await this.#session.worker.call('cookie'), this.#staged.forwardCookie)
+    if (this.#session && !this.#session.worker.ended)
+      return captureOf(await this.#session.worker.call('cookie'), this.#staged.forwardCookie)
     const found = await find(this.#staged.file, this.#context.signal)
     this.#session = found.session
     return found.session && captureOf(found.session.opened.cookie, this.#staged.forwardCookie)
   }
 
   async #open(): Promise<LiveSession> {
-    if (this.#session) return this.#session
+    if (this.#session && !this.#session.worker.ended) return this.#session
     const { look, session } = await find(this.#staged.file, this.#context.signal)
     if (!session) {
       throw new EnvError(

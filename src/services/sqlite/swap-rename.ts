@@ -5,7 +5,7 @@ import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged, SwapState } from '../../domain/swap.ts'
 import type { ServiceContext, ServiceSwap } from '../service-driver.ts'
 import { nameBlockers, openersOf } from './blockers.ts'
-import { find } from './capture.ts'
+import { fileFacts, find } from './capture.ts'
 import type { LiveSession } from './live-session.ts'
 import { type Look, type Piece, pieceAt, piecesAt, type Suffix } from './pieces.ts'
 import { namesIn, remove, requireRoom } from './place.ts'
@@ -50,9 +50,9 @@ export class RenameSwap implements ServiceSwap {
   async hold(limitMs: number): Promise<void> {
     if (this.#session) return
     const { look, session } = await find(this.#staged.file, this.#context.signal)
+    if (look.state === 'empty') await this.#refuseOpeners([])
     if (!session) return
     try {
-      if (look.state !== 'plain') return
       await session.hold(limitMs)
       await this.#refuseOpeners([session.worker.pid])
       this.#session = session
@@ -230,9 +230,13 @@ export class RenameSwap implements ServiceSwap {
     const folder = path.join(this.#staged.directory, `aside-${number}`)
     const pieces = piecesAt(path.join(folder, 'file'))
     if (presence === 'damaged') return damagedRecord(base, sink, folder, pieces, reason, () => {})
-    const { mode = 0o644, uid = 0, gid = 0 } = pieces[0] ?? {}
     const content = await sink.write('pages', new Uint8Array())
-    return presentRecord(base, { name: 'database', kind: 'bytes', content }, undefined, { mode, uid, gid })
+    return presentRecord(
+      base,
+      { name: 'database', kind: 'bytes', content },
+      undefined,
+      fileFacts(path.join(folder, 'file')),
+    )
   }
 
   async discard(): Promise<void> {

@@ -48,6 +48,10 @@ export class WorkerProcess {
     return this.#child.pid ?? -1
   }
 
+  get ended(): boolean {
+    return this.#ended !== undefined
+  }
+
   async call<Name extends Names>(name: Name, ...args: Arguments<Name>): Promise<Result<Name>> {
     if (this.#ended) throw this.#ended
     const id = this.#nextId++
