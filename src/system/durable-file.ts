@@ -173,15 +173,14 @@ async function renameExclusively(temporary: string, file: string, calls: FileCal
   }
 }
 
-/** Takes away a lock that is older than any holder needs; ages by the file system's own clock, which stamped both files. */
+/** Takes away a lock that is older than any holder needs; by the file system's own clock, which stamps both files. */
 async function giveUpOldLock(lock: string, temporary: string, calls: FileCalls): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 20))
   const handle = await calls.open(temporary, 'r+')
   try {
-    const now = new Date(0)
-    await handle.utimes(now, now).catch(() => {})
+    await handle.chmod(0o600) // stamps ctime with the file system's time of now
     const [held, mine] = await Promise.all([stat(lock), handle.stat()])
-    if (mine.ctimeMs - held.ctimeMs > lockPatienceMs) await calls.unlink(lock)
+    if (mine.ctimeMs - held.mtimeMs > lockPatienceMs) await calls.unlink(lock)
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error
   } finally {

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import path from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type FaultRule, FaultyBackend, type Verb } from '../../src/backends/faulty.ts'
 import { LocalBackend } from '../../src/backends/local.ts'
@@ -195,5 +197,32 @@ describe('on a real disk', () => {
     await cp(from, to, { recursive: true })
     const copy = await openStore(new LocalBackend(to), { expectedId: storeId })
     expect(await copy.check(await copy.manifest(snapshot.digest), { data: true })).toEqual([])
+  })
+
+  it('a writer that is killed after any step leaves older snapshots whole, and the next goes on where it was', async () => {
+    const directory = await temporaryDirectory()
+    const script = path.join(import.meta.dirname, '..', 'support', 'store-writer-process.ts')
+    const created = await createStore(new LocalBackend(directory), { id: storeId, createdAt })
+    const older = await writeSnapshot(created.writer(), oldStreams)
+    const seen: string[] = []
+    for (const killAfter of ['1', '1', '1', '1', 'never']) {
+      const before = await created.usage()
+      // Each is killed after its first durable step, and begins with what those before it left.
+      const { signal, status } = spawnSync(process.execPath, [script, directory, killAfter])
+      const store = await openStore(new LocalBackend(directory))
+      expect((await store.verify({ data: true })).damages).toEqual([])
+      expect(await store.check(await store.manifest(older.digest), { data: true })).toEqual([])
+      const after = await store.usage()
+      seen.push(
+        `${signal ?? status}: ${after.packs - before.packs} packs, ${after.manifests - before.manifests} manifests`,
+      )
+    }
+    expect(seen).toEqual([
+      'SIGKILL: 1 packs, 0 manifests',
+      'SIGKILL: 1 packs, 0 manifests',
+      'SIGKILL: 0 packs, 0 manifests',
+      'SIGKILL: 0 packs, 1 manifests',
+      '0: 0 packs, 0 manifests',
+    ])
   })
 })
