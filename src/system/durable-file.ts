@@ -178,7 +178,7 @@ async function giveUpOldLock(lock: string, temporary: string, calls: FileCalls):
   await new Promise((resolve) => setTimeout(resolve, 20))
   const handle = await calls.open(temporary, 'r+')
   try {
-    await handle.chmod(0o600) // stamps ctime with the file system's time of now
+    await handle.chmod((await handle.stat()).mode & 0o7777) // stamps ctime with the file system's time of now
     const [held, mine] = await Promise.all([stat(lock), handle.stat()])
     if (mine.ctimeMs - held.mtimeMs > lockPatienceMs) await calls.unlink(lock)
   } catch (error) {
