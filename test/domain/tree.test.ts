@@ -14,6 +14,7 @@ import {
   parentPath,
   type TreeEntry,
 } from '../../src/domain/tree.ts'
+import { collect } from '../support/memory-content.ts'
 
 const digest = 'ab'.repeat(32)
 const content: Content = { bytes: 3, sha256: digest, chunks: [digest] }
@@ -32,7 +33,7 @@ async function decoded(text: string | Uint8Array, partBytes = 7): Promise<TreeEn
   async function* parts() {
     for (let i = 0; i < bytes.length; i += partBytes) yield bytes.subarray(i, i + partBytes)
   }
-  return Array.fromAsync(decodeTree(parts()))
+  return collect(decodeTree(parts()))
 }
 
 describe('the order of a listing', () => {
@@ -89,7 +90,7 @@ describe('a listing', () => {
       file(bytePath('größe-日本')),
       { ...file('\xff\xfe'), mtimeNs: -86_400_000_000_001n, mode: 0o4755 },
     ]
-    const text = Buffer.concat(await Array.fromAsync(encodeTree(entries)))
+    const text = Buffer.concat(await collect(encodeTree(entries)))
     for (const partBytes of [1, 7, 1 << 20]) expect(await decoded(text, partBytes)).toEqual(entries)
   })
 

@@ -32,3 +32,10 @@ export class MemoryContent implements ContentSink, ContentSource {
     }
   }
 }
+
+/** All that an iterable gives. */
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}

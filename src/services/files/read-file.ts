@@ -93,10 +93,11 @@ async function readLarge(mount: Mount, descriptor: number, before: BigIntStats, 
   const profile = isText || before.size < binaryBytes ? 'rows' : 'binary'
   let zeroBlock = false
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    for (let position = 0; ; ) {
+    // Not to its end: something that is always added to has none.
+    for (let position = 0; position < before.size; ) {
       if (mount.signal.aborted) throw cancelled()
-      const piece = Buffer.allocUnsafe(pieceBytes)
-      const length = readSync(descriptor, piece, 0, pieceBytes, position)
+      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, Number(before.size) - position))
+      const length = readSync(descriptor, piece, 0, piece.length, position)
       if (length === 0) return
       position += length
       zeroBlock ||= hasHoles(before) && hasZeroBlock(piece.subarray(0, length))
