@@ -101,7 +101,9 @@ describe('a local folder', () => {
         const backend = new LocalBackend(root, { calls: failing(verb, code) })
         const put = backend.put('packs/ab/abcd', [Buffer.alloc(1234)])
         await expect(put).rejects.toMatchObject({ code: 'unavailable', details: { systemCode: code } })
-        await expect(put).rejects.toThrow(verb === 'mkdir' || verb === 'open' ? root : /packs\/ab\/abcd: could not write 1234 bytes/)
+        await expect(put).rejects.toThrow(
+          verb === 'mkdir' || verb === 'open' ? root : /packs\/ab\/abcd: could not write 1234 bytes/,
+        )
         expect(await readdir(path.join(root, '~tmp')).catch(() => [])).toEqual([])
         expect(await new LocalBackend(root).stat('packs/ab/abcd')).toBeUndefined()
       }
