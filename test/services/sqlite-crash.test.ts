@@ -1,15 +1,18 @@
-import { fork } from 'node:child_process'
+import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { identify, isAlive } from '../../src/system/process-identity.ts'
 import { createSqliteSample } from '../samples/sqlite.ts'
 import { ServiceBench } from '../support/service-bench.ts'
 import { startSqliteWriter } from '../support/sqlite-writer.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 const swapProcess = fileURLToPath(new URL('../support/swap-process.ts', import.meta.url))
+const workerParent = fileURLToPath(new URL('../support/sqlite-worker-parent.ts', import.meta.url))
 const rounds = 3
 
 for (const mode of ['wal', 'delete'] as const) {
@@ -19,6 +22,20 @@ for (const mode of ['wal', 'delete'] as const) {
     })
   })
 }
+
+test('the process that works with the database dies with its parent, even where it cannot listen', async () => {
+  const directory = await temporaryDirectory()
+  const pipe = path.join(directory, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const parent = fork(workerParent, [pipe, path.join(directory, 'raw')], { execArgv: ['--no-warnings'] })
+  const [pid] = (await once(parent, 'message')) as [number]
+  const worker = identify(pid)
+  expect(isAlive(worker)).toBe(true)
+  parent.kill('SIGKILL')
+  const deadline = Date.now() + 5000
+  while (isAlive(worker) && Date.now() < deadline) await sleep(10)
+  expect(isAlive(worker)).toBe(false)
+})
 
 async function killedInTheMiddle(mode: 'wal' | 'delete', round: number): Promise<void> {
   const bench = await ServiceBench.open({ type: 'sqlite', create: () => createSqliteSample(mode) })
