@@ -77,7 +77,14 @@ export function enter(log: UndoLog, journal: Journal, before: string): UndoLog {
   if (log.last === journal.id) return log
   const { entries, position } = log
   if (journal.operation === 'restore') {
-    const entry = { id: journal.id, at: journal.startedAt, snapshot: journal.snapshot, before, codeMode: journal.codeMode, ref: journal.ref }
+    const entry = {
+      id: journal.id,
+      at: journal.startedAt,
+      snapshot: journal.snapshot,
+      before,
+      codeMode: journal.codeMode,
+      ref: journal.ref,
+    }
     const kept = [...entries.slice(0, position), entry].slice(-maxUndoEntries)
     return { version: 1, last: journal.id, entries: kept, position: kept.length }
   }

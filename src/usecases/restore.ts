@@ -207,20 +207,11 @@ export type RestoreResult = {
 
 /** Safety snapshot, staging, then the swap by a guard of its own, which finishes it even when this process dies. */
 export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> {
-  const { workspace, store, manifest, operation } = plan
+  const { workspace, manifest, operation } = plan
   const { ports, environment } = workspace
   const id = ports.newId()
   const services = plan.parts.map((part) => part.service)
-  const safety = await takeSnapshot(workspace, store, services, {
-    message: `before ${operation} of ${shortId(manifest.id)}`,
-    trigger: 'safety',
-    damage: 'keep',
-    live: false,
-    withChanges: workspace.git.topLevel !== undefined,
-    side: true,
-    dryRun: false,
-    ...(coversAll(plan) ? {} : { only: services.map((service) => service.name) }),
-  })
+  const safety = await takeSafety(plan)
   ports.trace('restore: safety snapshot taken')
   const journal: Journal = {
     version: 1,
@@ -232,15 +223,42 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
     worktree: workspace.directory,
     config: workspace.configText,
     snapshot: manifest.id,
-    safety: safety.manifest.id,
+    safety: safety.id,
     partial: plan.parts.some((part) => part.only !== undefined),
     codeMode: plan.codeMode,
     participants: [],
   }
-  await stageAll(plan, journal, safety.manifest)
+  await stageAll(plan, journal, safety)
   await plan.close()
   const before = await superviseGuard(workspace, id)
   return { id, snapshot: plan.snapshot, ...before, parts: services.map((service) => service.name) }
+}
+
+/**
+ * The snapshot of what is there, which undo needs: so every byte of it is read, also of the chunks that older snapshots left in the store.
+ * What is found damaged there, the next snapshot writes again: taking it a second time heals it.
+ */
+async function takeSafety(plan: RestorePlan): Promise<Manifest> {
+  const { workspace, store, manifest, operation } = plan
+  const services = plan.parts.map((part) => part.service)
+  for (let attempt = 1; ; attempt++) {
+    const safety = await takeSnapshot(workspace, store, services, {
+      message: `before ${operation} of ${manifest.message || shortId(manifest.id)}`,
+      trigger: 'safety',
+      damage: 'keep',
+      live: false,
+      withChanges: workspace.git.topLevel !== undefined,
+      side: true,
+      dryRun: false,
+      ...(coversAll(plan) ? {} : { only: services.map((service) => service.name) }),
+    })
+    const [damage] = await store.check(safety.manifest, { data: true, signal: workspace.ports.signal })
+    if (!damage) return safety.manifest
+    if (attempt < 2) continue
+    throw new EnvError('damaged', `the safety snapshot could not be read back: ${damage.object} ${damage.reason}`, {
+      hint: 'nothing was changed; git env verify --data shows what is damaged',
+    })
+  }
 }
 
 function coversAll(plan: RestorePlan): boolean {

@@ -23,8 +23,21 @@ export async function verify(workspace: ConfiguredWorkspace, options: { readonly
         last = done
       },
     })
-    return { ...report, missing: await dataMissing(workspace) }
+    return { ...report, damages: await nameSnapshots(workspace, report.damages), missing: await dataMissing(workspace) }
   } finally {
     progress.end()
   }
+}
+
+/** A damaged manifest cannot say whose it is; the snapshot commits can. */
+async function nameSnapshots(
+  workspace: ConfiguredWorkspace,
+  damages: VerifyReport['damages'],
+): Promise<VerifyReport['damages']> {
+  if (damages.every((damage) => !damage.object.startsWith('manifests/'))) return damages
+  const snapshots = await workspace.git.snapshots()
+  return damages.map((damage) => {
+    const owners = snapshots.filter((snapshot) => damage.object === `manifests/${snapshot.manifest}`)
+    return owners.length === 0 ? damage : { ...damage, snapshots: owners.map((snapshot) => snapshot.id) }
+  })
 }

@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { EnvError, systemCode } from '../../domain/errors.ts'
+import { formatBytes } from '../../domain/format-text.ts'
 import { displayPath } from '../../domain/tree.ts'
 import { makeDirectory, replaceFile, syncDirectory } from '../../system/durable-file.ts'
 import { setFolderTimes } from './exact-times.ts'
@@ -168,7 +169,7 @@ export function requireRoom(area: Area, bytes: number, files: number): void {
   if (needed <= bavail * bsize) return
   throw new EnvError(
     'unavailable',
-    `${area.directory}: ${needed} bytes are needed there to stage the files, ${bavail * bsize} are free`,
+    `${area.directory}: ${formatBytes(needed)} are needed there to stage the files, ${formatBytes(bavail * bsize)} are free`,
     {
       hint: 'make room on that file system, then run it again',
     },

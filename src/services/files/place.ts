@@ -1,15 +1,4 @@
-import {
-  accessSync,
-  chmodSync,
-  closeSync,
-  constants,
-  fsyncSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs'
+import { chmodSync, closeSync, fsyncSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from 'node:fs'
 import { systemCode } from '../../domain/errors.ts'
 import { ordinaryUser } from './rights.ts'
 
@@ -57,16 +46,16 @@ function finishInterrupted(from: Buffer, to: Buffer, inode: bigint): boolean {
   return true
 }
 
-/** For an ordinary user a folder must be writable for its entries to change, and to be moved itself. Its mode is set back by whoever calls. */
+/**
+ * For an ordinary user a folder must be writable for its entries to change, and to be moved itself. The owner may make it so; whoever calls
+ * sets its mode back.
+ */
 export function openFolder(folder: Buffer): void {
-  if (ordinaryUser() === undefined) return
+  const user = ordinaryUser()
+  if (user === undefined) return
   const stat = lstatSync(folder, { throwIfNoEntry: false })
-  if (!stat?.isDirectory()) return
-  try {
-    accessSync(folder, constants.W_OK | constants.X_OK)
-  } catch {
-    chmodSync(folder, (stat.mode & 0o7777) | 0o700)
-  }
+  if (!stat?.isDirectory() || stat.uid !== user || (stat.mode & 0o300) === 0o300) return
+  chmodSync(folder, (stat.mode & 0o7777) | 0o700)
 }
 
 /** Paths are bytes, which `syncDirectory` does not take. Folders that went again, or that cannot be synced, have nothing to lose. */
