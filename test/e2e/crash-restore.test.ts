@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest'
+import { copyOf, countSteps, crashAt, expectWhole, makeTemplate, wholeState } from '../support/crash.ts'
+
+/** Every durable step of the command is killed once, each in a copy of the same project. */
+describe('a crash', { timeout: 900_000 }, () => {
+  test.each(['GIT_ENV_KILL_AT', 'GIT_ENV_KILL_GUARD_AT'])(
+    'at any step of a restore (%s) leaves the state before or the state after',
+    async (variable) => {
+      const { project: template, good, bad } = await makeTemplate()
+      const words = ['restore', '--yes']
+      const steps = await countSteps(template, words)
+      const count = variable === 'GIT_ENV_KILL_AT' ? steps.own : steps.guard
+      expect(count).toBeGreaterThan(5)
+      for (let step = 1; step <= count; step++) {
+        const project = await copyOf(template)
+        await crashAt(project, words, variable, step)
+        const state = await expectWhole(project, [good, bad])
+        if (state === good) {
+          await project.ok('undo')
+          expect(wholeState(project)).toBe(bad)
+        } else {
+          await project.ok('restore', '--yes')
+          expect(wholeState(project)).toBe(good)
+        }
+      }
+    },
+  )
+})
