@@ -27,7 +27,7 @@ export function rows(bytes: number, random: () => number, firstId = 1): Buffer {
   return Buffer.from(lines.join('')).subarray(0, bytes)
 }
 
-export function noise(bytes: number, random: () => number): Buffer {
+function noise(bytes: number, random: () => number): Buffer {
   const buffer = Buffer.allocUnsafe(bytes)
   for (let i = 0; i + 4 <= bytes; i += 4) buffer.writeUInt32LE(random() * 2 ** 32, i)
   return buffer

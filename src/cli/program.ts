@@ -3,7 +3,7 @@ import { EnvError, exitCodes } from '../domain/errors.ts'
 import type { Context, DefineCommand } from './context.ts'
 
 /** Every command with its summary; a command's file is loaded only when it runs. */
-export const commands: Readonly<Record<string, string>> = {
+const commands: Readonly<Record<string, string>> = {
   init: 'set up this repository: configuration and store',
   status: 'the environment, its services and its latest snapshot',
   list: 'all environments',

@@ -4,7 +4,7 @@ import type { Json } from './canonical-json.ts'
 import { EnvError } from './errors.ts'
 
 export const configFileName = '.git-env.yaml'
-export const defaultRetentionDays = 14
+const defaultRetentionDays = 14
 
 /** One service or mount as configured; `settings` are what its driver's schema gave. */
 export type ServiceConfig = {

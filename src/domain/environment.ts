@@ -9,7 +9,7 @@ export type Environment = {
 }
 
 /** The name of the environment of a detached HEAD. */
-export const detachedName = 'detached'
+const detachedName = 'detached'
 
 export function environmentOf(ref: string | undefined): Environment {
   const name = ref === undefined ? detachedName : ref.replace(/^refs\/heads\//, '')

@@ -20,7 +20,7 @@ export type Difference = {
   readonly after?: number
 }
 
-export type Side = { readonly records: readonly ServiceRecord[]; readonly source: ContentSource }
+type Side = { readonly records: readonly ServiceRecord[]; readonly source: ContentSource }
 
 export type DiffResult = {
   readonly from: string

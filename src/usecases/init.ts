@@ -8,7 +8,7 @@ import type { Detected } from '../services/service-driver.ts'
 import { replaceFile } from '../system/durable-file.ts'
 import { type ConfiguredWorkspace, configure, openStore, storeLocation, type Workspace } from './workspace.ts'
 
-export type Found = Detected & { readonly type: string; readonly kind: 'service' | 'mount'; readonly ignored: boolean }
+type Found = Detected & { readonly type: string; readonly kind: 'service' | 'mount'; readonly ignored: boolean }
 
 export type InitResult = {
   readonly configFile: string
@@ -83,7 +83,7 @@ function freeName(name: string, found: readonly Found[]): string {
 }
 
 /** The text of a new configuration: what was found, each with the reason as a comment, and how to add what was not. */
-export function configText(found: readonly Found[]): string {
+function configText(found: readonly Found[]): string {
   const document = new Document({})
   document.commentBefore = [
     ' What git-env saves with every snapshot of a branch: the data of services and the folders of uploaded files.',

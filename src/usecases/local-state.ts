@@ -106,6 +106,6 @@ export class LocalState {
 }
 
 /** Names all that consent is given to: where services and mounts lie, what would run, and the store. */
-export function consentDigest(config: Config): string {
+function consentDigest(config: Config): string {
   return hash('sha256', canonicalJson({ services: config.services, store: config.store }))
 }

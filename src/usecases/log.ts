@@ -2,7 +2,7 @@ import type { LogEntry, SnapshotCommit } from '../git/git-repository.ts'
 import { type ConfiguredWorkspace, openStore, type Workspace } from './workspace.ts'
 
 /** Whether a snapshot can be restored from this store: the store's answer, not Git's. */
-export type DataState = 'here' | 'expired' | 'missing'
+type DataState = 'here' | 'expired' | 'missing'
 
 export type LogLine = Omit<LogEntry, 'snapshot'> & {
   readonly snapshot: (SnapshotCommit & { readonly state: DataState }) | undefined

@@ -39,7 +39,7 @@ export type CodeOptions = {
 }
 
 /** One service or mount to be restored: what goes in, and what a person should know first. */
-export type Part = {
+type Part = {
   readonly service: Service
   readonly record: ServiceRecord
   readonly only: readonly string[] | undefined
