@@ -1,239 +1,29 @@
-import { createReadStream, createWriteStream } from 'node:fs'
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { extract, type Header, type Pack, pack } from 'tar-stream'
-import { canonicalJson, type Json } from '../domain/canonical-json.ts'
-import type { ChunkProfile, Content, ContentSink, ContentSource } from '../domain/content.ts'
-import { EnvError, systemCode } from '../domain/errors.ts'
-import type { Manifest, ServiceRecord, StreamRecord } from '../domain/manifest.ts'
-import { shortId } from '../domain/snapshot-id.ts'
-import { decodeTree } from '../domain/tree.ts'
-import { syncDirectory } from '../system/durable-file.ts'
-import { resolveSnapshot } from './resolve-snapshot.ts'
-import { recordManifest } from './snapshot.ts'
-import { type ConfiguredWorkspace, openStore } from './workspace.ts'
+import type { ServiceRecord, StreamRecord } from '../domain/manifest.ts'
 
 /**
  * An export is a tar archive: `git-env/export.json` (which file holds which stream), `git-env/manifest.json`, `git-env/<service>.<stream>`
  * for the listings of folders, and below `<service>/` the data as files that the service's own tools read.
  */
-const exportVersion = 1
+export const archiveVersion = 1
 
-type Index = {
+export type ArchiveIndex = {
   readonly version: number
   readonly streams: readonly { readonly service: string; readonly stream: string; readonly path: string }[]
 }
 
-/** Writes a snapshot as one tar archive. */
-export async function exportSnapshot(workspace: ConfiguredWorkspace, name: string, file: string): Promise<Manifest> {
-  const store = await openStore(workspace)
-  const snapshot = await resolveSnapshot(workspace.git, workspace.environment, name)
-  const manifest = await store.manifest(snapshot.manifest)
-  return withTemporary(path.dirname(path.resolve(file)), async (directory) => {
-    workspace.ports.progress.phase('exporting')
-    const streams = []
-    for (const record of manifest.services) streams.push(...(await exportService(workspace, record, store, directory)))
-    await mkdir(path.join(directory, 'git-env'), { recursive: true })
-    const index: Index = { version: exportVersion, streams }
-    await writeFile(path.join(directory, 'git-env', 'export.json'), JSON.stringify(index, undefined, 2))
-    await writeFile(path.join(directory, 'git-env', 'manifest.json'), canonicalJson(manifest as unknown as Json))
-    await writeArchive(directory, file)
-    workspace.ports.progress.end()
-    return manifest
-  })
-}
-
-async function exportService(
-  workspace: ConfiguredWorkspace,
-  record: ServiceRecord,
-  source: ContentSource,
-  directory: string,
-): Promise<Index['streams']> {
-  const target = path.join(directory, record.name)
-  await mkdir(target)
-  await mkdir(path.join(directory, 'git-env'), { recursive: true })
-  for (const stream of record.streams.filter((each) => each.kind === 'tree')) {
-    await pipeline(source.read(stream.content), createWriteStream(path.join(directory, listingName(record, stream))))
-  }
-  const driver = await workspace.ports.loadDriver(record.type)
-  const exported = await driver.export(record, source, target)
-  return exported.map(({ stream, path: name }) => ({
-    service: record.name,
-    stream,
-    path: path.posix.normalize(`${record.name}/${name}`),
-  }))
-}
-
-function listingName(record: ServiceRecord, stream: StreamRecord): string {
+/** Where in the archive the listing of a folder stands. */
+export function listingName(record: ServiceRecord, stream: StreamRecord): string {
   return `git-env/${record.name}.${stream.name}`
 }
 
-async function withTemporary<T>(parent: string, work: (directory: string) => Promise<T>): Promise<T> {
+/** A folder beside what is written or read, gone afterwards. */
+export async function withTemporary<T>(parent: string, work: (directory: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(path.join(await realpath(parent), '.git-env-export-'))
   try {
     return await work(directory)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
-}
-
-async function writeArchive(directory: string, file: string): Promise<void> {
-  const archive = pack()
-  const temporary = `${file}.part`
-  const written = pipeline(archive, createWriteStream(temporary, { flush: true, flags: 'wx' }))
-  try {
-    await Promise.all([addFolder(archive, directory, ''), written])
-    const { rename } = await import('node:fs/promises')
-    await rename(temporary, file)
-    await syncDirectory(path.dirname(path.resolve(file)))
-  } catch (error) {
-    if (systemCode(error) !== 'EEXIST') await rm(temporary, { force: true })
-    throw new EnvError('unavailable', `${file} could not be written`, { cause: error })
-  }
-}
-
-async function addFolder(archive: Pack, directory: string, below: string): Promise<void> {
-  const names = (await readdir(path.join(directory, below))).sort()
-  for (const name of names) {
-    const relative = path.posix.join(below, name)
-    const full = path.join(directory, relative)
-    const stats = await lstat(full)
-    const header: Partial<Header> & { name: string } = {
-      name: relative,
-      mode: stats.mode & 0o7777,
-      uid: stats.uid,
-      gid: stats.gid,
-      mtime: stats.mtime,
-    }
-    if (stats.isDirectory()) {
-      archive.entry({ ...header, type: 'directory' })
-      await addFolder(archive, directory, relative)
-    } else if (stats.isSymbolicLink()) {
-      archive.entry({ ...header, type: 'symlink', linkname: await readlink(full) })
-    } else {
-      const entry = archive.entry({ ...header, type: 'file', size: stats.size })
-      await pipeline(createReadStream(full), entry)
-    }
-  }
-  if (below === '') archive.finalize()
-}
-
-/** Takes an exported snapshot into this clone's store and records it beside the commit that its data belongs to. */
-export async function importSnapshot(workspace: ConfiguredWorkspace, file: string): Promise<Manifest> {
-  const store = await openStore(workspace)
-  await mkdir(workspace.state.directory, { recursive: true })
-  return withTemporary(workspace.state.directory, async (directory) => {
-    workspace.ports.progress.phase('importing')
-    await readArchive(file, directory)
-    const { manifest, index } = await readHead(directory, file)
-    await refuseUnknownCode(workspace, manifest)
-    const writer = store.writer()
-    try {
-      for (const record of manifest.services) await importService(record, index, directory, writer)
-      await recordManifest(workspace, writer, manifest, 'side')
-      return manifest
-    } catch (error) {
-      await writer.abort()
-      throw error
-    } finally {
-      workspace.ports.progress.end()
-    }
-  })
-}
-
-async function refuseUnknownCode(workspace: ConfiguredWorkspace, manifest: Manifest): Promise<void> {
-  if (await workspace.git.snapshot(manifest.id)) {
-    throw new EnvError('refused', `snapshot ${shortId(manifest.id)} is already in this repository`)
-  }
-  if ((await workspace.git.commit(manifest.code.commit)) !== undefined) return
-  throw new EnvError(
-    'refused',
-    `the snapshot belongs to commit ${manifest.code.commit}, which this repository does not have`,
-    {
-      hint: 'fetch the branch it was taken on, then import again',
-    },
-  )
-}
-
-/** Regular files only, and never outside the folder: an archive is a stranger's. Symlinks stand in the listings and are not needed. */
-async function readArchive(file: string, directory: string): Promise<void> {
-  const archive = extract()
-  const read = pipeline(createReadStream(file), archive)
-  read.catch(() => {})
-  try {
-    for await (const entry of archive) {
-      const { name, type } = entry.header
-      const segments = name.split('/').filter((segment) => segment !== '')
-      if (name.startsWith('/') || segments.includes('..') || name.includes('\0')) {
-        throw new EnvError('refused', `${file} holds a path that leads out of it: ${JSON.stringify(name)}`)
-      }
-      const target = path.join(directory, ...segments)
-      if (type === 'file' || type === 'contiguous-file') {
-        await mkdir(path.dirname(target), { recursive: true })
-        await pipeline(entry, createWriteStream(target, { flags: 'wx', mode: 0o600 }))
-      } else {
-        entry.resume()
-      }
-    }
-    await read
-  } catch (error) {
-    if (error instanceof EnvError) throw error
-    throw new EnvError(
-      systemCode(error) === 'ENOENT' ? 'not-found' : 'damaged',
-      `${file} cannot be read as an export`,
-      {
-        cause: error,
-      },
-    )
-  }
-}
-
-async function readHead(directory: string, file: string): Promise<{ manifest: Manifest; index: Index }> {
-  try {
-    const read = (name: string) => readFile(path.join(directory, 'git-env', name), 'utf8')
-    const index = JSON.parse(await read('export.json')) as Index
-    const manifest = JSON.parse(await read('manifest.json')) as Manifest
-    if (index.version !== exportVersion || manifest.version !== 1) {
-      throw new EnvError('refused', `${file} was made by another version of git-env`, { hint: 'update git-env' })
-    }
-    return { manifest, index }
-  } catch (error) {
-    if (error instanceof EnvError) throw error
-    throw new EnvError('damaged', `${file} is not an export of git-env, or is cut short`, { cause: error })
-  }
-}
-
-async function importService(record: ServiceRecord, index: Index, directory: string, sink: ContentSink): Promise<void> {
-  for (const stream of record.streams) {
-    const at = index.streams.find((each) => each.service === record.name && each.stream === stream.name)
-    if (!at) throw new EnvError('damaged', `the archive does not hold ${stream.name} of ${record.name}`)
-    const target = path.join(directory, ...at.path.split('/').filter((segment) => segment !== '..'))
-    if (stream.kind === 'bytes') {
-      await store(sink, stream.content, target, ['pages', 'rows', 'binary'])
-      continue
-    }
-    const listing = path.join(directory, listingName(record, stream))
-    await store(sink, stream.content, listing, ['listing'])
-    for await (const entry of decodeTree(createReadStream(listing))) {
-      if (!entry.content) continue
-      const file = path.join(target, ...Buffer.from(entry.path, 'latin1').toString('utf8').split('/'))
-      await store(sink, entry.content, file, ['rows', 'binary'])
-    }
-  }
-}
-
-/** Stores a file; the manifest says which content must come of it, and so which way it was cut. */
-async function store(
-  sink: ContentSink,
-  expected: Content,
-  file: string,
-  profiles: readonly ChunkProfile[],
-): Promise<void> {
-  for (const profile of profiles) {
-    const content = await sink.write(profile, createReadStream(file))
-    if (canonicalJson(content as unknown as Json) === canonicalJson(expected as unknown as Json)) return
-    if (content.sha256 !== expected.sha256) break
-  }
-  throw new EnvError('damaged', `${path.basename(file)} in the archive is not what its manifest says`)
 }

@@ -4,8 +4,8 @@ import { decodeTree, displayPath, type TreeEntry } from '../domain/tree.ts'
 import { differs, pairTrees } from '../domain/tree-diff.ts'
 import type { DiffStat } from '../git/git-repository.ts'
 import { capture } from './capture.ts'
+import type { RestorePlan } from './plan-restore.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
-import type { RestorePlan } from './restore.ts'
 import { type ConfiguredWorkspace, closeAll, openServices, openStore } from './workspace.ts'
 
 /** One table or file that is not the same on both sides. */

@@ -1,7 +1,7 @@
 import type { Config } from '../domain/config.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Manifest } from '../domain/manifest.ts'
-import type { RestoreRequest } from './restore.ts'
+import type { RestoreRequest } from './plan-restore.ts'
 
 /** Which services a restore is about, and which part of each. */
 export type Selection = {

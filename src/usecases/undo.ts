@@ -1,7 +1,7 @@
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { UndoEntry } from '../domain/journal.ts'
-import { planRestore, type RestorePlan } from './restore.ts'
+import { planRestore, type RestorePlan } from './plan-restore.ts'
 import type { ConfiguredWorkspace } from './workspace.ts'
 
 /** Plans to take the last restore back, or with `redo` the last undo. Carried out by `executeRestore`, like every restore. */

@@ -1,5 +1,5 @@
 import { shortId } from '../../domain/snapshot-id.ts'
-import { exportSnapshot } from '../../usecases/archive.ts'
+import { exportSnapshot } from '../../usecases/export.ts'
 import { configuredWorkspace, type DefineCommand } from '../context.ts'
 
 export const define: DefineCommand = (command, context) => {

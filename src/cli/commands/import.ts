@@ -1,5 +1,5 @@
 import { shortId } from '../../domain/snapshot-id.ts'
-import { importSnapshot } from '../../usecases/archive.ts'
+import { importSnapshot } from '../../usecases/import.ts'
 import { alone, configuredWorkspace, type DefineCommand } from '../context.ts'
 
 export const define: DefineCommand = (command, context) => {

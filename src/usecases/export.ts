@@ -1,0 +1,93 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { lstat, mkdir, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type Header, type Pack, pack } from 'tar-stream'
+import { canonicalJson, type Json } from '../domain/canonical-json.ts'
+import type { ContentSource } from '../domain/content.ts'
+import { EnvError, systemCode } from '../domain/errors.ts'
+import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { syncDirectory } from '../system/durable-file.ts'
+import { type ArchiveIndex, archiveVersion, listingName, withTemporary } from './archive.ts'
+import { resolveSnapshot } from './resolve-snapshot.ts'
+import { type ConfiguredWorkspace, openStore } from './workspace.ts'
+
+/** Writes a snapshot as one tar archive. */
+export async function exportSnapshot(workspace: ConfiguredWorkspace, name: string, file: string): Promise<Manifest> {
+  const store = await openStore(workspace)
+  const snapshot = await resolveSnapshot(workspace.git, workspace.environment, name)
+  const manifest = await store.manifest(snapshot.manifest)
+  return withTemporary(path.dirname(path.resolve(file)), async (directory) => {
+    workspace.ports.progress.phase('exporting')
+    const streams = []
+    for (const record of manifest.services) streams.push(...(await exportService(workspace, record, store, directory)))
+    await mkdir(path.join(directory, 'git-env'), { recursive: true })
+    const index: ArchiveIndex = { version: archiveVersion, streams }
+    await writeFile(path.join(directory, 'git-env', 'export.json'), JSON.stringify(index, undefined, 2))
+    await writeFile(path.join(directory, 'git-env', 'manifest.json'), canonicalJson(manifest as unknown as Json))
+    await writeArchive(directory, file)
+    workspace.ports.progress.end()
+    return manifest
+  })
+}
+
+async function exportService(
+  workspace: ConfiguredWorkspace,
+  record: ServiceRecord,
+  source: ContentSource,
+  directory: string,
+): Promise<ArchiveIndex['streams']> {
+  const target = path.join(directory, record.name)
+  await mkdir(target)
+  await mkdir(path.join(directory, 'git-env'), { recursive: true })
+  for (const stream of record.streams.filter((each) => each.kind === 'tree')) {
+    await pipeline(source.read(stream.content), createWriteStream(path.join(directory, listingName(record, stream))))
+  }
+  const driver = await workspace.ports.loadDriver(record.type)
+  const exported = await driver.export(record, source, target)
+  return exported.map(({ stream, path: name }) => ({
+    service: record.name,
+    stream,
+    path: path.posix.normalize(`${record.name}/${name}`),
+  }))
+}
+
+async function writeArchive(directory: string, file: string): Promise<void> {
+  const archive = pack()
+  const temporary = `${file}.part`
+  const written = pipeline(archive, createWriteStream(temporary, { flush: true, flags: 'wx' }))
+  try {
+    await Promise.all([addFolder(archive, directory, ''), written])
+    await rename(temporary, file)
+    await syncDirectory(path.dirname(path.resolve(file)))
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') await rm(temporary, { force: true })
+    throw new EnvError('unavailable', `${file} could not be written`, { cause: error })
+  }
+}
+
+async function addFolder(archive: Pack, directory: string, below: string): Promise<void> {
+  const names = (await readdir(path.join(directory, below))).sort()
+  for (const name of names) {
+    const relative = path.posix.join(below, name)
+    const full = path.join(directory, relative)
+    const stats = await lstat(full)
+    const header: Partial<Header> & { name: string } = {
+      name: relative,
+      mode: stats.mode & 0o7777,
+      uid: stats.uid,
+      gid: stats.gid,
+      mtime: stats.mtime,
+    }
+    if (stats.isDirectory()) {
+      archive.entry({ ...header, type: 'directory' })
+      await addFolder(archive, directory, relative)
+    } else if (stats.isSymbolicLink()) {
+      archive.entry({ ...header, type: 'symlink', linkname: await readlink(full) })
+    } else {
+      const entry = archive.entry({ ...header, type: 'file', size: stats.size })
+      await pipeline(createReadStream(full), entry)
+    }
+  }
+  if (below === '') archive.finalize()
+}

@@ -1,0 +1,188 @@
+import { EnvError } from '../domain/errors.ts'
+import type { Journal, Operation } from '../domain/journal.ts'
+import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { shortId } from '../domain/snapshot-id.ts'
+import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
+import type { Probe, Service } from '../services/service-driver.ts'
+import type { Store } from '../store/store.ts'
+import { resolveSnapshot } from './resolve-snapshot.ts'
+import { type Selection, selectParts } from './selection.ts'
+import { type ConfiguredWorkspace, closeAll, openServices, openStore, ownedPaths } from './workspace.ts'
+
+export type RestoreRequest = {
+  /** What people call a snapshot; see resolve-snapshot.ts. */
+  readonly snapshot: string
+  /** `app`, `app:table`, `media:path`; implies that the code stays. */
+  readonly only?: readonly string[]
+  /** Restore the snapshot of another environment into this one, which is named so that nobody does it by mistake. */
+  readonly to?: string
+  readonly what: 'all' | 'data' | 'code'
+  readonly code: 'append' | 'detach' | 'reset'
+}
+
+/** What an undo knows of the code beyond what a restore does. */
+export type CodeOptions = {
+  readonly mode?: Journal['codeMode']
+  /** The branch to end on, where that is not HEAD's. */
+  readonly ref?: string
+  /** The kept changes that the restore which is undone laid over the code. */
+  readonly undone?: string
+}
+
+/** One service or mount to be restored: what goes in, and what a person should know first. */
+type Part = {
+  readonly service: Service
+  readonly record: ServiceRecord
+  readonly only: readonly string[] | undefined
+  readonly probe: Probe
+}
+
+export type RestorePlan = {
+  readonly workspace: ConfiguredWorkspace
+  readonly store: Store
+  readonly operation: Operation
+  readonly snapshot: SnapshotCommit
+  readonly manifest: Manifest
+  readonly parts: readonly Part[]
+  readonly codeMode: Journal['codeMode']
+  readonly codeTarget: CodeTarget
+  readonly code: CodeOptions
+  readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
+  /** Configured, but not in the snapshot: left as they are. */
+  readonly leftAlone: readonly string[]
+  close(): Promise<void>
+}
+
+/** Finds and checks all that a restore needs, every stored byte of it, and changes nothing. */
+export async function planRestore(
+  workspace: ConfiguredWorkspace,
+  request: RestoreRequest,
+  operation: Operation = 'restore',
+  code: CodeOptions = {},
+): Promise<RestorePlan> {
+  const store = await openStore(workspace)
+  const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
+  refuseOtherEnvironment(workspace, snapshot, request.to)
+  const manifest = await readManifest(store, snapshot)
+  const selection = selectParts(workspace.config, manifest, request)
+  const services = await openServices(workspace, selection.names)
+  try {
+    await checkStored(workspace, store, snapshot, selection)
+    const parts: Part[] = []
+    for (const service of services) parts.push(await partOf(service, selection))
+    const codeMode = code.mode ?? codeModeOf(workspace, request)
+    const codeTarget = { commit: manifest.code.commit, changes: manifest.code.changes?.commit }
+    const exclude = ownedPaths(workspace, services)
+    return {
+      workspace,
+      store,
+      operation,
+      snapshot,
+      manifest,
+      parts,
+      codeMode,
+      codeTarget,
+      code,
+      codePreview:
+        codeMode === 'untouched' || codeMode === 'none'
+          ? undefined
+          : await workspace.git.code.preview(codeTarget, { exclude }),
+      leftAlone: selection.leftAlone,
+      close: () => closeAll(services),
+    }
+  } catch (error) {
+    await closeAll(services)
+    throw error
+  }
+}
+
+function refuseOtherEnvironment(
+  workspace: ConfiguredWorkspace,
+  snapshot: SnapshotCommit,
+  to: string | undefined,
+): void {
+  const here = workspace.environment.name
+  if (to !== undefined && to !== here) {
+    throw new EnvError('refused', `${JSON.stringify(to)} is not the environment of this work tree, which is ${here}`, {
+      hint: `run the command in the work tree where ${to} is checked out`,
+    })
+  }
+  if (to === undefined && snapshot.environment !== here) {
+    throw new EnvError(
+      'refused',
+      `${shortId(snapshot.id)} is a snapshot of ${snapshot.environment}, and ${here} is checked out here`,
+      {
+        hint: `git switch ${snapshot.environment} first; or give --to ${here} to put it into ${here} all the same`,
+      },
+    )
+  }
+}
+
+async function readManifest(store: Store, snapshot: SnapshotCommit): Promise<Manifest> {
+  try {
+    return await store.manifest(snapshot.manifest)
+  } catch (error) {
+    if (!(error instanceof EnvError) || error.code !== 'not-found') throw error
+    throw new EnvError(
+      'not-found',
+      `the data of snapshot ${shortId(snapshot.id)} is not in the store ${store.location}`,
+      {
+        cause: error,
+        hint: 'it may have expired, or been taken in another clone; git env log --snapshots shows which can be restored',
+      },
+    )
+  }
+}
+
+/** Damage is found before the first byte reaches a service. */
+async function checkStored(
+  workspace: ConfiguredWorkspace,
+  store: Store,
+  snapshot: SnapshotCommit,
+  selection: Selection,
+): Promise<void> {
+  const { progress, signal } = workspace.ports
+  const bytes = selection.needed.services.reduce((sum, service) => sum + service.bytes, 0)
+  progress.phase('checking the snapshot', bytes)
+  let last = 0
+  const damages = await store.check(selection.needed, {
+    data: true,
+    signal,
+    progress: (done) => {
+      progress.advance(done - last)
+      last = done
+    },
+  })
+  progress.end()
+  if (damages.length === 0) return
+  const first = damages[0]!
+  const more = damages.length > 1 ? `, and ${damages.length - 1} more` : ''
+  throw new EnvError(
+    'damaged',
+    `snapshot ${shortId(snapshot.id)} cannot be restored: ${first.object} ${first.reason}${more}`,
+    {
+      hint: 'nothing was changed; git env verify --data lists which snapshots are hit',
+      details: { damages },
+    },
+  )
+}
+
+async function partOf(service: Service, selection: Selection): Promise<Part> {
+  const record = selection.needed.services.find((each) => each.name === service.name)
+  if (!record) throw new EnvError('bug', `${service.name} was opened but is not in the snapshot`)
+  if (record.type !== service.driver.type) {
+    throw new EnvError(
+      'refused',
+      `${service.name} is ${record.type} in the snapshot, and ${service.driver.type} in the configuration`,
+      {
+        hint: 'restore the others with --only, or name the service as it was',
+      },
+    )
+  }
+  return { service, record, only: selection.only.get(service.name), probe: await service.probe() }
+}
+
+function codeModeOf(workspace: ConfiguredWorkspace, request: RestoreRequest): Journal['codeMode'] {
+  if (request.only !== undefined || workspace.git.topLevel === undefined) return 'untouched'
+  return request.what === 'data' ? 'none' : request.code
+}
