@@ -211,7 +211,7 @@ describe('what is captured', () => {
     expect(entries.get('a/linked too')).toMatchObject({ link: 'a/b/and here' })
     expect(entries.get('linked')).toMatchObject({ link: 'a/b/and here' })
     expect(entries.get('dangling')).toMatchObject({ target: '/nowhere/../at all' })
-    expect(entries.get('not-utf8-\xff\xfe')).toMatchObject({ content: { bytes: 5 } })
+    expect(entries.get('odd/not-utf8-\xff\xfe')).toMatchObject({ content: { bytes: 5 } })
     expect(entries.get(bytePath('größe-日本'))).toMatchObject({ content: { bytes: 7 } })
     expect(entries.get('empty')).toMatchObject({ type: 'directory' })
   })

@@ -25,6 +25,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { ServiceRecord } from '../../src/domain/manifest.ts'
 import { bytePath, encodeTreeEntry, type TreeEntry } from '../../src/domain/tree.ts'
+import { mountPointsBelow } from '../../src/services/files/mount-points.ts'
 import { changeOddTree, makeOddTree, treeText } from '../samples/files.ts'
 import { becomeOrdinaryUser, MountBench, restoreId, settled } from '../support/mount-bench.ts'
 import type { MountJob, MountWord } from '../support/mount-swap-process.ts'
@@ -502,16 +503,17 @@ describe('where things are staged', () => {
     })
   })
 
-  test('a read-only file system is refused with that reason', async () => {
+  test('a folder in which nothing can be made is refused by name', async () => {
     const bench = await filled()
-    const target = await bench.capture()
-    writeFileSync(bench.file('a/one'), 'changed')
-    const safety = await bench.capture()
-    // As far as the driver can tell, which never writes through /proc: a place where nothing can be made.
+    const record = await bench.capture()
     const service = await (await MountBench.open({ path: '/sys/kernel', context: { allowed: true } })).service()
-    await expect(
-      service.stage(target, safety, { source: bench.content, id: restoreId, progress() {} }),
-    ).rejects.toMatchObject({ code: expect.stringMatching(/refused|unavailable/), message: /could not be staged into/ })
+    const stage = service.stage(record, record, { source: bench.content, id: restoreId, progress() {} })
+    await expect(stage).rejects.toMatchObject({ message: /^\/sys\/kernel: could not be staged into: E[A-Z]+$/ })
+  })
+
+  test('what is mounted inside is known by the list of the kernel, bind mounts too', () => {
+    expect(mountPointsBelow('/dev')).toContain('shm')
+    expect(mountPointsBelow('/dev/shm/nothing')).toEqual([])
   })
 })
 

@@ -16,6 +16,7 @@ import { displayPath } from '../../domain/tree.ts'
 import { makeDirectory, replaceFile, syncDirectory } from '../../system/durable-file.ts'
 import { setFolderTimes } from './exact-times.ts'
 import { at, type Mount, stagingPrefix } from './mount.ts'
+import { mountPointsBelow } from './mount-points.ts'
 import { lstat } from './walk.ts'
 
 /**
@@ -29,7 +30,7 @@ type Where = { readonly area: string; readonly folder: string; readonly folderMt
 const whereFile = 'where.json'
 
 /** The private folder of one restore: small files always, and the area itself where renames reach the mount from there. */
-export function restoreFolder(mount: Mount, id: string): string {
+function restoreFolder(mount: Mount, id: string): string {
   return path.join(mount.privateDirectory, `restore-${id}`)
 }
 
@@ -76,9 +77,10 @@ async function makeAreaIn(folder: string, own: string, id: string): Promise<stri
   await replaceFile(path.join(own, whereFile), [Buffer.from(JSON.stringify(where))])
   await keepingTime(where, () => {
     try {
-      mkdirSync(area, { recursive: true, mode: 0o700 })
+      mkdirSync(area, { mode: 0o700 })
     } catch (error) {
       const code = systemCode(error) ?? 'failed'
+      if (code === 'EEXIST') return
       throw new EnvError(code === 'EROFS' ? 'refused' : 'unavailable', `${folder}: could not be staged into: ${code}`, {
         cause: error,
         hint:
@@ -110,6 +112,7 @@ async function keepingTime({ folder, folderMtimeNs }: Where, action: () => void)
 export async function removeArea(mount: Mount, id: string): Promise<void> {
   const own = restoreFolder(mount, id)
   const where = readWhere(path.join(own, whereFile))
+  for (const folder of where ? [own, where.area] : [own]) refuseMountedIn(folder)
   if (where && lstat({ root: Buffer.from(where.area).toString('latin1') }, '')) {
     const folderMtimeNs = String(lstatSync(where.folder, { bigint: true }).mtimeNs)
     removeTree(Buffer.from(path.join(where.area, 'new')))
@@ -117,6 +120,15 @@ export async function removeArea(mount: Mount, id: string): Promise<void> {
     await keepingTime({ ...where, folderMtimeNs }, () => removeTree(Buffer.from(where.area)))
   }
   removeTree(Buffer.from(own))
+}
+
+/** Somebody mounted something in a folder that was set aside: to remove that would empty it. */
+function refuseMountedIn(folder: string): void {
+  const [point] = mountPointsBelow(Buffer.from(folder).toString('latin1'))
+  if (point === undefined) return
+  throw new EnvError('busy', `${folder}/${displayPath(point)}: another file system is mounted there`, {
+    hint: 'unmount it: what lies around it was set aside by a restore, and is to be removed',
+  })
 }
 
 function readWhere(file: string): Where | undefined {
@@ -128,8 +140,14 @@ function readWhere(file: string): Where | undefined {
   }
 }
 
-/** Removes a folder with all in it, by bytes, and whatever rights its folders have. Nothing when it is not there. */
-export function removeTree(directory: Buffer): void {
+/** Removes a folder with all in it, by bytes, and whatever rights its folders have, on its own file system. Nothing when it is not there. */
+function removeTree(directory: Buffer, device?: bigint): void {
+  const top = lstatSync(directory, { bigint: true, throwIfNoEntry: false })
+  if (top && device !== undefined && top.dev !== device) {
+    throw new EnvError('busy', `${directory.toString('utf8')}: another file system is mounted there`, {
+      hint: 'unmount it',
+    })
+  }
   let names: string[]
   try {
     names = readdirSync(directory, { encoding: 'latin1' })
@@ -146,7 +164,7 @@ export function removeTree(directory: Buffer): void {
   }
   for (const name of names) {
     const file = Buffer.concat([directory, Buffer.from(`/${name}`, 'latin1')])
-    if (lstatSync(file).isDirectory()) removeTree(file)
+    if (lstatSync(file).isDirectory()) removeTree(file, top?.dev)
     else removeFile(directory, file)
   }
   rmdirSync(directory)

@@ -59,6 +59,6 @@ export async function applyMetadata(mount: Mount, applications: readonly Applica
   for (const { path, metadata } of whole.toReversed()) setOwnerAndMode(at(mount, path), metadata)
 }
 
-export function isEqual(a: Metadata, b: Metadata): boolean {
+function isEqual(a: Metadata, b: Metadata): boolean {
   return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && a.mtimeNs === b.mtimeNs
 }

@@ -6,6 +6,7 @@ import { identityOf } from './identity.ts'
 import { type LinedUp, lineUp } from './line-up.ts'
 import type { LiveContent, LiveContents } from './live-contents.ts'
 import { type Mount, shown } from './mount.ts'
+import { mountPointsBelow } from './mount-points.ts'
 import type { Selection } from './selection.ts'
 import type { TargetTree } from './target-tree.ts'
 import { type LiveEntry, linkTarget, type Metadata, metadataOf, Pauses, walk } from './walk.ts'
@@ -22,7 +23,7 @@ export type Plan = {
 }
 
 /** The path and all below it goes. */
-export type PlannedRemoval = { readonly path: string; readonly old: Metadata }
+type PlannedRemoval = { readonly path: string; readonly old: Metadata }
 
 /** The first entry, with those that lie in it, comes to its path; what stands there goes. */
 export type PlannedPut = {
@@ -34,7 +35,7 @@ export type PlannedPut = {
 }
 
 /** What stays gets other metadata; a folder whose entries change has it set again. */
-export type PlannedChange = {
+type PlannedChange = {
   readonly path: string
   readonly type: TreeEntry['type']
   readonly old: Metadata
@@ -124,10 +125,12 @@ class Planner {
   readonly #chosenNames = new Map<bigint, string>()
   #settled = true
   #device: bigint | undefined
+  readonly #mountPoints: readonly string[]
 
   constructor(input: PlanInput, linked: LinkedFiles) {
     this.#input = input
     this.#linked = linked
+    this.#mountPoints = mountPointsBelow(input.mount.root)
   }
 
   async run(): Promise<Plan> {
@@ -288,6 +291,7 @@ class Planner {
   }
 
   #enter(live: LiveEntry, fate: Frame['fate'], target: TreeEntry | undefined): void {
+    if (fate !== 'merge') this.#refuseMounted(live)
     this.#frames.push({ live, fate, target, removals: [], touched: false })
   }
 
@@ -309,7 +313,7 @@ class Planner {
       this.#put(target!, live, true)
     } else if (!mustStay) this.#removed({ path: live.path, old: metadataOf(live.stat) }, live)
     else if (removals.length > 0) {
-      this.#refuseOtherDevice(live)
+      this.#refuseMounted(live)
       this.#changes.push(this.#kept(live))
       this.#removals.push(...removals)
     }
@@ -337,17 +341,18 @@ class Planner {
     const parent = this.#frames.at(-1)
     if (parent) {
       parent.touched = true
-      this.#refuseOtherDevice(parent.live)
+      this.#refuseMounted(parent.live)
     }
-    if (live && path !== '') this.#refuseOtherDevice(live)
+    if (live && path !== '') this.#refuseMounted(live)
   }
 
-  /** What is staged comes by rename, which does not cross file systems. */
-  #refuseOtherDevice(live: LiveEntry): void {
-    if (live.stat.dev === this.#device) return
+  /** What is staged comes by rename, which does not cross file systems; and what goes must not take along what is mounted in it. */
+  #refuseMounted({ path, stat }: LiveEntry): void {
+    const isMounted = stat.dev !== this.#device || this.#mountPoints.some((point) => isWithin(point, path))
+    if (!isMounted) return
     throw new EnvError(
       'refused',
-      `${shown(live.path)} would change, but is another file system that is mounted inside the mount`,
+      `${shown(path)} would change or go, but is another file system that is mounted inside the mount`,
       {
         hint: 'configure it as a mount of its own, and exclude it from this one',
       },

@@ -3,6 +3,7 @@ import { formatBytes, plural } from '../../domain/format-text.ts'
 import type { Probe } from '../service-driver.ts'
 import { ContentCache } from './content-cache.ts'
 import { at, type Mount, shown } from './mount.ts'
+import { mountPointsBelow } from './mount-points.ts'
 import { ordinaryUser } from './rights.ts'
 import { lstat, Pauses, walk } from './walk.ts'
 
@@ -26,7 +27,7 @@ export async function probeMount(mount: Mount): Promise<Probe> {
     )
   }
   for (const path of otherDevices)
-    warnings.push(`${path} is another file system: it is captured, but cannot be restored into from here`)
+    warnings.push(`${path} is another file system: it is captured, but a restore that would change it is refused`)
   if (!isWritable(mount)) warnings.push('this user may not write to the folder: a restore will be refused')
   return { ...base, presence: 'present', summary, bytes, warnings }
 }
@@ -44,14 +45,11 @@ async function measure(mount: Mount): Promise<Measure> {
   const end = performance.now() + patienceMs
   const pauses = new Pauses(mount.signal)
   const unsupported: string[] = []
-  const otherDevices: string[] = []
-  const devices = new Set<bigint>()
+  const otherDevices = mountPointsBelow(mount.root).map(shown)
   let files = 0
   let bytes = 0
-  for (const { path, type, stat, link } of walk(mount, { unsupported: (name) => unsupported.push(shown(name)) })) {
+  for (const { type, stat, link } of walk(mount, { unsupported: (name) => unsupported.push(shown(name)) })) {
     await pauses.due()
-    if (devices.size > 0 && !devices.has(stat.dev)) otherDevices.push(shown(path))
-    devices.add(stat.dev)
     if (type === 'file') files++
     if (type === 'file' && link === undefined) bytes += Number(stat.size)
     if (performance.now() < end) continue

@@ -4,7 +4,7 @@ import type { ContentSink, ContentSource } from '../../domain/content.ts'
 import { EnvError, systemCode } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged, SwapState } from '../../domain/swap.ts'
-import { displayPath, parentPath } from '../../domain/tree.ts'
+import { displayPath, isWithin, parentPath } from '../../domain/tree.ts'
 import { fileError, replaceFile, syncDirectory } from '../../system/durable-file.ts'
 import type { ServiceSwap } from '../service-driver.ts'
 import {
@@ -24,6 +24,7 @@ import {
 import { recordBefore } from './before.ts'
 import { applyMetadata, backMetadata, forwardMetadata } from './metadata.ts'
 import { at, type Mount } from './mount.ts'
+import { mountPointsBelow } from './mount-points.ts'
 import { type Operation, type Put, type Removal, readOperations } from './operations.ts'
 import { moveToFreeName, openFolder, syncFolder } from './place.ts'
 import { look } from './plan.ts'
@@ -82,6 +83,7 @@ export class FilesSwap implements ServiceSwap {
   async forward(): Promise<void> {
     if ((await this.inspect()) === 'after') return
     const operations = await this.#operations()
+    this.#refuseMounted(operations)
     try {
       await this.#mark(begunMarker)
       await this.#makeFoldersAbove(operations)
@@ -148,6 +150,23 @@ export class FilesSwap implements ServiceSwap {
     unlinkSync(inArea(this.#area, marker))
     await syncDirectory(this.#staged.area)
     this.#mount.trace(`files: no longer ${marker}`)
+  }
+
+  /** What was mounted since the last look must not go with what lies around it. */
+  #refuseMounted(operations: readonly Operation[]): void {
+    for (const point of mountPointsBelow(this.#mount.root)) {
+      const inWay = operations.find(
+        ({ kind, path }) => kind !== 'change' && (isWithin(path, point) || isWithin(point, path)),
+      )
+      if (inWay === undefined) continue
+      throw new EnvError(
+        'busy',
+        `${displayPath(point)} in the mount ${this.#mount.name}: another file system was mounted there`,
+        {
+          hint: 'unmount it, then: git env recover',
+        },
+      )
+    }
   }
 
   #remove({ number, path }: Removal): void {
