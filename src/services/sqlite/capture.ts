@@ -149,7 +149,7 @@ export function fileFacts(file: string): Record<string, Json> {
 const rawHoldMs = 1000
 
 /** Copies the raw files, with writers held where SQLite can still hold them: what opens may well be damaged further in. */
-export async function keepRaw(file: string, directory: string, signal: AbortSignal): Promise<Piece[]> {
+async function keepRaw(file: string, directory: string, signal: AbortSignal): Promise<Piece[]> {
   const found = await find(file, signal)
   const copier = new WorkerProcess(file, signal)
   try {

@@ -67,7 +67,7 @@ export function readSchema(database: DatabaseSync, schema = 'main'): SchemaRow[]
 }
 
 /** Digest of the definitions alone: equal when `.schema` is equal, in text and order. */
-export function schemaDigest(rows: readonly SchemaRow[]): string {
+function schemaDigest(rows: readonly SchemaRow[]): string {
   return hash('sha256', JSON.stringify(rows.map(({ type, name, table, sql }) => [type, name, table, sql])))
 }
 

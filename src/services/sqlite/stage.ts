@@ -152,7 +152,7 @@ function owned({ mode, uid, gid }: Attributes): Attributes {
   return { mode, uid, gid }
 }
 
-export function streamOf(record: ServiceRecord, name: string): StreamRecord {
+function streamOf(record: ServiceRecord, name: string): StreamRecord {
   const stream = record.streams.find((each) => each.name === name)
   if (!stream) throw new EnvError('damaged', `${record.name}: the snapshot has no stream ${name}`)
   return stream

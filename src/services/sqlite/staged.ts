@@ -47,8 +47,8 @@ export type Replaced = {
 }
 
 /** One capture's share of schema versions: what other programs add to it by changing the schema still belongs to it. */
-export const cookieStep = 4096
-export const cookieRange = 64 * cookieStep
+const cookieStep = 4096
+const cookieRange = 64 * cookieStep
 const ranges = 2 ** 31 / cookieRange
 
 /**
