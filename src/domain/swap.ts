@@ -1,12 +1,15 @@
 import type { Json } from './canonical-json.ts'
 
-/** What was staged: plain data, kept in the journal, from which another process can finish after a crash. Never a secret. */
-export type Staged = { readonly [key: string]: Json }
+/**
+ * What was staged: plain data, kept in the journal, from which another process can finish after a crash. Never a secret.
+ * `way` says how it will be swapped, where that differs from what the probe said.
+ */
+export type Staged = { readonly way?: 'rename' | 'in place'; readonly [key: string]: Json | undefined }
 
 export type SwapState = 'before' | 'between' | 'after'
 
 /**
- * The swap of one target (a service, a mount, the code) to what was staged. Order: hold, lastCapture, forward, readBack, release, discard.
+ * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, hold, lastCapture, forward, readBack, release, discard.
  * After a crash `inspect` decides which of them are left.
  *
  * Laws:
@@ -17,6 +20,8 @@ export type SwapState = 'before' | 'between' | 'after'
  */
 export interface Swap {
   inspect(): Promise<SwapState>
+  /** Before any target is held: connects and does ahead what would make writers wait longer. Writers go on. */
+  prepare?(): Promise<void>
   /** Makes writers wait, where the target can; or throws `busy` naming who is in the way. */
   hold(limitMs: number): Promise<void>
   /**

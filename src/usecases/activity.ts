@@ -33,8 +33,8 @@ export async function asActivity<T>(
 }
 
 async function takeLock(workspace: Workspace, options: ActivityOptions): Promise<ActivityLock> {
-  const { ports, state, environment } = workspace
-  const file = state.activityFile(environment.key)
+  const { ports, state, worktreeKey } = workspace
+  const file = state.activityFile(worktreeKey)
   for (;;) {
     try {
       return await acquireActivity(file, options.command, ports.now())

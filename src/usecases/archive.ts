@@ -27,3 +27,11 @@ export async function withTemporary<T>(parent: string, work: (directory: string)
     await rm(directory, { recursive: true, force: true })
   }
 }
+
+/** A path (byte string) as a tar archive names it: text, and where it is not UTF-8 every byte beyond ASCII as `%ff`. */
+export function archivePath(path: string): string {
+  const bytes = Buffer.from(path, 'latin1')
+  const text = bytes.toString('utf8')
+  if (Buffer.from(text, 'utf8').equals(bytes)) return text
+  return path.replace(/[\x80-\xff]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
+}

@@ -48,36 +48,39 @@ export async function diff(
     const differences = await collect(before, { records: wanted(after.services), source: store })
     return { from: from.id, to: to.id, differences, code: await git.diffStat(manifest.code.commit, after.code.commit) }
   }
-  const live = await captureLive(workspace, request.only)
   const head = await git.head()
-  return {
+  return withLive(workspace, request.only, async (live) => ({
     from: from.id,
     to: 'live',
     differences: await collect(before, { ...live, records: wanted(live.records) }),
     code: head.commit === undefined ? undefined : await git.diffStat(manifest.code.commit, head.commit),
-  }
+  }))
 }
 
 /** What a restore would change, per service, and in the code. */
 export async function previewRestore(plan: RestorePlan): Promise<DiffResult> {
   const names = plan.parts.map((part) => part.service.name)
-  const live = await captureLive(plan.workspace, names)
   const target = { records: plan.parts.map((part) => part.record), source: plan.store }
-  const differences = (await collect(live, target)).filter((difference) => {
+  const all = await withLive(plan.workspace, names, (live) => collect(live, target))
+  const differences = all.filter((difference) => {
     const only = plan.parts.find((part) => part.service.name === difference.service)?.only
     return only?.some((name) => difference.name === name || difference.name.startsWith(`${name}/`)) ?? true
   })
   return { from: 'live', to: plan.manifest.id, differences, code: plan.codePreview }
 }
 
-/** Reads what is there as a snapshot would, and stores nothing. */
-async function captureLive(workspace: ConfiguredWorkspace, names: readonly string[] | undefined): Promise<Side> {
+/** Reads what is there as a snapshot would, and stores nothing; what was read can be looked into while `work` runs. */
+async function withLive<T>(
+  workspace: ConfiguredWorkspace,
+  names: readonly string[] | undefined,
+  work: (live: Side) => Promise<T>,
+): Promise<T> {
   const store = await openStore(workspace)
   const services = await openServices(workspace, names)
   const writer = store.writer({ dryRun: true })
   try {
     const captured = await capture(workspace.ports, services, writer, { damage: 'keep', live: false })
-    return { records: captured.services, source: writer }
+    return await work({ records: captured.services, source: writer })
   } finally {
     await writer.abort()
     await closeAll(services)

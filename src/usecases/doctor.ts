@@ -108,8 +108,8 @@ async function checkUnfinished(workspace: ConfiguredWorkspace): Promise<Finding[
   }))
 }
 
-async function checkActivity({ state, environment }: ConfiguredWorkspace): Promise<Finding[]> {
-  const activity = await readActivity(state.activityFile(environment.key))
+async function checkActivity({ state, worktreeKey }: ConfiguredWorkspace): Promise<Finding[]> {
+  const activity = await readActivity(state.activityFile(worktreeKey))
   const owner = activity?.owners.find(isAlive)
   if (!activity || !owner || owner.pid === process.pid) return []
   return [{ subject: 'activity', level: 'ok', text: `git env ${activity.command} is running, process ${owner.pid}` }]

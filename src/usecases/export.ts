@@ -8,7 +8,7 @@ import type { ContentSource } from '../domain/content.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
 import { syncDirectory } from '../system/durable-file.ts'
-import { type ArchiveIndex, archiveVersion, listingName, withTemporary } from './archive.ts'
+import { type ArchiveIndex, archivePath, archiveVersion, listingName, withTemporary } from './archive.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
 import { type ConfiguredWorkspace, openStore } from './workspace.ts'
 
@@ -66,18 +66,21 @@ async function writeArchive(directory: string, file: string): Promise<void> {
   }
 }
 
+/** `below` is a byte string, as file names are bytes. */
 async function addFolder(archive: Pack, directory: string, below: string): Promise<void> {
-  const names = (await readdir(path.join(directory, below))).sort()
+  const at = (relative: string) => Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(relative, 'latin1')])
+  const names = (await readdir(at(below), { encoding: 'latin1' })).sort()
   for (const name of names) {
     const relative = path.posix.join(below, name)
-    const full = path.join(directory, relative)
+    const full = at(relative)
     const stats = await lstat(full)
+    const { uid, gid, mtime } = stats
     const header: Partial<Header> & { name: string } = {
-      name: relative,
+      name: archivePath(relative),
       mode: stats.mode & 0o7777,
-      uid: stats.uid,
-      gid: stats.gid,
-      mtime: stats.mtime,
+      uid,
+      gid,
+      mtime,
     }
     if (stats.isDirectory()) {
       archive.entry({ ...header, type: 'directory' })

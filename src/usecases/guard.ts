@@ -1,4 +1,3 @@
-import { environmentOf } from '../domain/environment.ts'
 import { EnvError } from '../domain/errors.ts'
 import { joinActivity } from '../system/activity-lock.ts'
 import { errorData } from './error-data.ts'
@@ -13,8 +12,11 @@ import type { Workspace } from './workspace.ts'
 export async function guard(workspace: Workspace, id: string, isCancelled: () => boolean): Promise<GuardMessage> {
   const journal = (await workspace.state.journals()).find((each) => each.id === id)
   if (!journal) return { done: false, error: errorData(new EnvError('bug', `there is no journal ${id}`)) }
-  const { key } = environmentOf(journal.ref ?? undefined)
-  const lock = await joinActivity(workspace.state.activityFile(key), journal.operation, workspace.ports.now())
+  const lock = await joinActivity(
+    workspace.state.activityFile(workspace.worktreeKey),
+    journal.operation,
+    workspace.ports.now(),
+  )
   try {
     const finished = await finishJournal(workspace, journal, 'forward', isCancelled)
     if (finished.before === undefined) throw new EnvError('cancelled', 'cancelled before the swap')

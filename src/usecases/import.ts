@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -7,9 +8,10 @@ import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { ChunkProfile, Content, ContentSink } from '../domain/content.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { decodeManifest } from '../domain/manifest-codec.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { decodeTree } from '../domain/tree.ts'
-import { type ArchiveIndex, archiveVersion, listingName, withTemporary } from './archive.ts'
+import { type ArchiveIndex, archivePath, archiveVersion, listingName, withTemporary } from './archive.ts'
 import { recordManifest } from './snapshot.ts'
 import { type ConfiguredWorkspace, openStore } from './workspace.ts'
 
@@ -87,10 +89,14 @@ async function readHead(directory: string, file: string): Promise<{ manifest: Ma
   try {
     const read = (name: string) => readFile(path.join(directory, 'git-env', name), 'utf8')
     const index = JSON.parse(await read('export.json')) as ArchiveIndex
-    const manifest = JSON.parse(await read('manifest.json')) as Manifest
-    if (index.version !== archiveVersion || manifest.version !== 1) {
+    if (index.version !== archiveVersion) {
       throw new EnvError('refused', `${file} was made by another version of git-env`, { hint: 'update git-env' })
     }
+    const bytes = Buffer.from(await read('manifest.json'))
+    const manifest = decodeManifest(bytes, hash('sha256', bytes))
+    // Names become paths below.
+    if (manifest.services.some((service) => !/^[a-z][a-z0-9_-]*$/.test(service.name)))
+      throw new Error('odd service name')
     return { manifest, index }
   } catch (error) {
     if (error instanceof EnvError) throw error
@@ -116,7 +122,7 @@ async function importService(
     await store(sink, stream.content, listing, ['listing'])
     for await (const entry of decodeTree(createReadStream(listing))) {
       if (!entry.content) continue
-      const file = path.join(target, ...Buffer.from(entry.path, 'latin1').toString('utf8').split('/'))
+      const file = path.join(target, ...archivePath(entry.path).split('/'))
       await store(sink, entry.content, file, ['rows', 'binary'])
     }
   }

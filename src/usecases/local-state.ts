@@ -19,8 +19,9 @@ export class LocalState {
     return path.join(this.directory, 'store')
   }
 
-  activityFile(environmentKey: string): string {
-    return path.join(this.directory, 'activities', `${environmentKey}.json`)
+  /** The lock of a work tree: an environment is checked out in one at most. */
+  activityFile(worktreeKey: string): string {
+    return path.join(this.directory, 'activities', `${worktreeKey}.json`)
   }
 
   /** A service's private folder: caches, staging, set-asides. */

@@ -104,7 +104,7 @@ async function stageAll(plan: RestorePlan, start: Journal, safety: Manifest): Pr
         progress: (bytes: number) => ports.progress.advance(bytes),
       })
       const { name, driver } = part.service
-      const order = part.probe.swap === 'rename' ? 'rename' : 'in place'
+      const order = staged.way ?? part.probe.swap
       journal = withParticipant(journal, { name, kind: driver.kind, order, staged })
       await state.writeJournal(journal)
       ports.trace(`restore: ${name} staged`)
@@ -163,7 +163,7 @@ async function superviseGuard(
   const { ports, state } = workspace
   ports.progress.phase('swapping')
   const guard = ports.startGuard({ journal: id, directory: workspace.directory })
-  await shareActivity(state.activityFile(workspace.environment.key), guard.pid)
+  await shareActivity(state.activityFile(workspace.worktreeKey), guard.pid)
   const cancel = () => guard.cancel()
   ports.signal.addEventListener('abort', cancel)
   try {

@@ -112,10 +112,10 @@ class JournalRun {
     this.#workspace.ports.trace(`journal: ${state}`)
   }
 
-  /** Every target is looked at first, so that connections and processes are there before anybody waits. */
+  /** All are prepared before the first is held. */
   async #hold(): Promise<void> {
     if (this.#heldSince !== undefined) return
-    for (const { swap } of this.#bound) await swap.inspect()
+    for (const { swap } of this.#bound) await swap.prepare?.()
     for (const { swap } of this.#bound) {
       await swap.hold(holdLimitMs)
       this.#heldSince ??= performance.now()

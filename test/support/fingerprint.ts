@@ -6,15 +6,16 @@ import { DatabaseSync } from 'node:sqlite'
 /** Every entry below a folder with kind, permissions, time to the nanosecond and content, one line each: what a restore must bring back. */
 export function treeFingerprint(directory: string, options: { readonly skip?: readonly string[] } = {}): string[] {
   const lines: string[] = []
+  // File names are bytes: one character each here.
   const visit = (relative: string) => {
     if (options.skip?.includes(relative)) return
-    const full = path.join(directory, relative)
+    const full = Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(relative, 'latin1')])
     const stats = lstatSync(full, { bigint: true })
     const head = `${relative || '.'} ${(stats.mode & 0o177777n).toString(8)} ${stats.mtimeNs}`
     if (stats.isSymbolicLink()) lines.push(`${head} -> ${readlinkSync(full)}`)
     else if (stats.isDirectory()) {
       lines.push(head)
-      for (const name of readdirSync(full).sort()) visit(path.join(relative, name))
+      for (const name of readdirSync(full, { encoding: 'latin1' }).sort()) visit(path.posix.join(relative, name))
     } else lines.push(`${head} ${createHash('sha256').update(readFileSync(full)).digest('hex')}`)
   }
   visit('')

@@ -38,12 +38,16 @@ export class InPlaceSwap implements ServiceSwap {
     return (await this.#capture()) === undefined ? 'before' : 'after'
   }
 
+  /** Copies and compares ahead, so that inside the hold only what changed since is left to do. */
+  async prepare(): Promise<void> {
+    const session = await this.#open()
+    if (this.#held || (await this.inspect()) !== 'before') return
+    await requireRoom(this.#staged.directory, session.opened.bytes)
+    await session.worker.call('readAhead', { to: this.#path('ahead'), goal: this.#path(targetName) })
+  }
+
   async hold(limitMs: number): Promise<void> {
     const session = await this.#open()
-    if (!this.#held && (await this.inspect()) === 'before') {
-      await requireRoom(this.#staged.directory, session.opened.bytes)
-      await session.worker.call('readAhead', { to: this.#path('ahead'), goal: this.#path(targetName) })
-    }
     await session.hold(limitMs)
     this.#held = true
   }

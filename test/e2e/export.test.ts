@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process'
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { databaseDump, treeFingerprint } from '../support/fingerprint.ts'
+import { makeProject } from '../support/project.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+test('an exported snapshot is a tar archive of files that other tools read, and another clone can import it', async () => {
+  const project = await makeProject({ files: 30 })
+  await writeFile(Buffer.concat([Buffer.from(`${project.uploads}/`), Buffer.from([0xff, 0x41])]), 'not UTF-8')
+  const good = [databaseDump(project.database), treeFingerprint(project.uploads)]
+  await project.ok('snapshot', '-m', 'to travel')
+  const [snapshot] = await project.json<{ id: string; manifest: string }[]>('log', '--snapshots')
+  const archive = path.join(await temporaryDirectory(), 'snapshot.tar')
+  await project.ok('export', 'latest', archive)
+
+  const opened = await temporaryDirectory()
+  await promisify(execFile)('tar', ['-xf', archive, '-C', opened])
+  expect(databaseDump(path.join(opened, 'app/app.sqlite'))).toEqual(good[0])
+  expect(await readFile(path.join(opened, 'uploads/folder-1/1.txt'), 'utf8')).toBe('file 1\n'.repeat(2))
+
+  // A clone that has the code and none of the data: its snapshot reference, store and databases are gone.
+  await project.git('reset', '-q', '--hard', 'HEAD~1')
+  await project.git('update-ref', '-d', `refs/env/snapshots/${snapshot!.id}`)
+  await project.git('reflog', 'expire', '--expire=now', '--all')
+  await project.git('gc', '-q', '--prune=now')
+  await rm(project.path('.git/env'), { recursive: true })
+  await rm(project.uploads, { recursive: true })
+  await rm(project.path('data'), { recursive: true })
+  await project.ok('init')
+  await project.ok('import', archive)
+  expect(await project.json('log', '--snapshots')).toMatchObject([
+    { id: snapshot!.id, manifest: snapshot!.manifest, state: 'here' },
+  ])
+  await project.ok('restore', '--yes')
+  expect([databaseDump(project.database), treeFingerprint(project.uploads)]).toEqual(good)
+  const again = await project.run(['import', archive])
+  expect(again).toMatchObject({ status: 3, stderr: expect.stringContaining('is already in this repository') })
+})
+
+test('an archive that is none, cut short or changed is refused, and nothing is recorded', async () => {
+  const project = await makeProject()
+  await project.ok('snapshot')
+  const archive = path.join(await temporaryDirectory(), 'snapshot.tar')
+  await project.ok('export', 'latest', archive)
+  const [{ id }] = await project.json<[{ id: string }]>('log', '--snapshots')
+  await project.git('update-ref', '-d', `refs/env/snapshots/${id}`)
+  await project.git('reset', '-q', '--hard', 'HEAD~1')
+  await project.git('reflog', 'expire', '--expire=now', '--all')
+  await project.git('gc', '-q', '--prune=now')
+  const bytes = await readFile(archive)
+  const changed = Buffer.from(bytes)
+  changed[bytes.indexOf('file 1\n')] = 0x46
+  await writeFile(archive, changed)
+  expect(await project.run(['import', archive])).toMatchObject({ status: 5, stderr: expect.stringMatching(/^error: /) })
+  await truncate(archive, 2000)
+  expect(await project.run(['import', archive])).toMatchObject({ status: 5, stderr: expect.stringMatching(/^error: /) })
+  await writeFile(archive, 'no archive')
+  expect(await project.run(['import', archive])).toMatchObject({ status: 5, stderr: expect.stringMatching(/^error: /) })
+  expect(await project.run(['import', 'nowhere.tar'])).toMatchObject({ status: 4 })
+  expect(await project.json('log', '--snapshots', '--all')).toEqual([])
+  expect((await readdir(project.path('.git/env'))).filter((name) => name.startsWith('.git-env-export'))).toEqual([])
+})
