@@ -3,10 +3,10 @@ import { lstat, mkdir, readdir, readlink, rename, rm, writeFile } from 'node:fs/
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Header, type Pack, pack } from 'tar-stream'
-import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { ContentSource } from '../domain/content.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { encodeManifest } from '../domain/manifest-codec.ts'
 import { syncDirectory } from '../system/durable-file.ts'
 import { type ArchiveIndex, archivePath, archiveVersion, listingName, withTemporary } from './archive.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
@@ -24,7 +24,7 @@ export async function exportSnapshot(workspace: ConfiguredWorkspace, name: strin
     await mkdir(path.join(directory, 'git-env'), { recursive: true })
     const index: ArchiveIndex = { version: archiveVersion, streams }
     await writeFile(path.join(directory, 'git-env', 'export.json'), JSON.stringify(index, undefined, 2))
-    await writeFile(path.join(directory, 'git-env', 'manifest.json'), canonicalJson(manifest as unknown as Json))
+    await writeFile(path.join(directory, 'git-env', 'manifest.json'), encodeManifest(manifest))
     await writeArchive(directory, file)
     workspace.ports.progress.end()
     return manifest

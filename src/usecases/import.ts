@@ -56,7 +56,9 @@ async function refuseUnknownCode(workspace: ConfiguredWorkspace, manifest: Manif
 async function readArchive(file: string, directory: string): Promise<void> {
   const archive = extract()
   const read = pipeline(createReadStream(file), archive)
-  read.catch(() => {})
+  // The entry that is being written waits for ever for the rest of an archive that is cut short: only the reading fails then.
+  const failed = read.then(() => new Promise<never>(() => {}))
+  failed.catch(() => {})
   try {
     for await (const entry of archive) {
       const { name, type } = entry.header
@@ -67,7 +69,7 @@ async function readArchive(file: string, directory: string): Promise<void> {
       const target = path.join(directory, ...segments)
       if (type === 'file' || type === 'contiguous-file') {
         await mkdir(path.dirname(target), { recursive: true })
-        await pipeline(entry, createWriteStream(target, { flags: 'wx', mode: 0o600 }))
+        await Promise.race([pipeline(entry, createWriteStream(target, { flags: 'wx', mode: 0o600 })), failed])
       } else {
         entry.resume()
       }

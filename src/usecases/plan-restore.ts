@@ -20,8 +20,9 @@ export type RestoreRequest = {
   readonly code: 'append' | 'detach' | 'reset'
 }
 
-/** What an undo knows of the code beyond what a restore does. */
-export type CodeOptions = {
+/** What an undo knows beyond what a restore does. */
+export type UndoOptions = {
+  readonly title?: string
   readonly mode?: Journal['codeMode']
   /** The branch to end on, where that is not HEAD's. */
   readonly ref?: string
@@ -41,12 +42,14 @@ export type RestorePlan = {
   readonly workspace: ConfiguredWorkspace
   readonly store: Store
   readonly operation: Operation
+  /** What it is called in subjects: the snapshot's message, or `restore of …` where that is undone or redone. */
+  readonly title: string
   readonly snapshot: SnapshotCommit
   readonly manifest: Manifest
   readonly parts: readonly Part[]
   readonly codeMode: Journal['codeMode']
   readonly codeTarget: CodeTarget
-  readonly code: CodeOptions
+  readonly undo: UndoOptions
   readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
   /** Configured, but not in the snapshot: left as they are. */
   readonly leftAlone: readonly string[]
@@ -58,7 +61,7 @@ export async function planRestore(
   workspace: ConfiguredWorkspace,
   request: RestoreRequest,
   operation: Operation = 'restore',
-  code: CodeOptions = {},
+  undo: UndoOptions = {},
 ): Promise<RestorePlan> {
   const store = await openStore(workspace)
   const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
@@ -70,19 +73,20 @@ export async function planRestore(
     await checkStored(workspace, store, snapshot, selection)
     const parts: Part[] = []
     for (const service of services) parts.push(await partOf(service, selection))
-    const codeMode = code.mode ?? codeModeOf(workspace, request)
+    const codeMode = undo.mode ?? codeModeOf(workspace, request)
     const codeTarget = { commit: manifest.code.commit, changes: manifest.code.changes?.commit }
     const exclude = ownedPaths(workspace, services)
     return {
       workspace,
       store,
       operation,
+      title: undo.title ?? titleOf(snapshot),
       snapshot,
       manifest,
       parts,
       codeMode,
       codeTarget,
-      code,
+      undo,
       codePreview:
         codeMode === 'untouched' || codeMode === 'none'
           ? undefined
@@ -185,4 +189,9 @@ async function partOf(service: Service, selection: Selection): Promise<Part> {
 function codeModeOf(workspace: ConfiguredWorkspace, request: RestoreRequest): Journal['codeMode'] {
   if (request.only !== undefined || workspace.git.topLevel === undefined) return 'untouched'
   return request.what === 'data' ? 'none' : request.code
+}
+
+/** What people call a snapshot in a sentence: its message, else its short id. */
+export function titleOf(snapshot: Pick<SnapshotCommit, 'id' | 'message'>): string {
+  return snapshot.message || shortId(snapshot.id)
 }

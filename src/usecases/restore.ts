@@ -58,11 +58,11 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
  * What is found damaged there, the next snapshot writes again: taking it a second time heals it.
  */
 async function takeSafety(plan: RestorePlan): Promise<Manifest> {
-  const { workspace, store, manifest, operation } = plan
+  const { workspace, store, operation } = plan
   const services = plan.parts.map((part) => part.service)
   for (let attempt = 1; ; attempt++) {
     const safety = await takeSnapshot(workspace, store, services, {
-      message: `before ${operation} of ${manifest.message || shortId(manifest.id)}`,
+      message: `before ${operation} of ${plan.title}`,
       trigger: 'safety',
       damage: 'keep',
       live: false,
@@ -125,6 +125,17 @@ async function stageAll(plan: RestorePlan, start: Journal, safety: Manifest): Pr
   }
 }
 
+function bodyLines(plan: RestorePlan, safety: Manifest): string[] {
+  const { snapshot, parts } = plan
+  const lines = [
+    `Brings back snapshot ${shortId(snapshot.id)} of ${snapshot.createdAt.toISOString().slice(0, 16)}Z:`,
+    '',
+  ]
+  lines.push(...summaryLines(parts.map((part) => part.record)))
+  if (parts.length === 0) lines.push('  the code alone')
+  return [...lines, '', `What was there before is kept as snapshot ${shortId(safety.id)}.`]
+}
+
 function withParticipant(journal: Journal, participant: Participant): Journal {
   return { ...journal, participants: [...journal.participants, participant] }
 }
@@ -138,14 +149,14 @@ async function stageCode(plan: RestorePlan, journal: Journal, safety: Manifest):
       restoreId: journal.id,
       snapshotId: manifest.id,
       snapshotCommit: plan.snapshot.commit,
-      snapshotMessage: manifest.message,
+      snapshotMessage: plan.title,
       safety: safety.id,
-      body: summaryLines(plan.parts.map((part) => part.record)),
+      body: bodyLines(plan, safety),
     }),
     mode: codeMode === 'untouched' ? 'none' : codeMode,
     id: journal.id,
-    ...(plan.code.ref === undefined ? {} : { ref: plan.code.ref }),
-    ...(plan.code.undone === undefined ? {} : { undone: plan.code.undone }),
+    ...(plan.undo.ref === undefined ? {} : { ref: plan.undo.ref }),
+    ...(plan.undo.undone === undefined ? {} : { undone: plan.undo.undone }),
     exclude: ownedPaths(
       workspace,
       plan.parts.map((part) => part.service),

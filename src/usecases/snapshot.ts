@@ -149,7 +149,7 @@ function bodyLines(manifest: Manifest, storedBytes: number): string[] {
   const { consistency } = manifest
   const held = consistency.heldMicros > 0 ? `, writers held ${formatMicros(consistency.heldMicros)}` : ''
   const lines = [
-    `Environment ${manifest.environment}: ${plural(manifest.services.length, 'service')}, ${formatBytes(total)}`,
+    `Environment ${manifest.environment}: ${countParts(manifest)}, ${formatBytes(total)}`,
     '',
     ...summaryLines(manifest.services),
     '',
@@ -158,6 +158,16 @@ function bodyLines(manifest: Manifest, storedBytes: number): string[] {
   const { changes } = manifest.code
   if (changes) lines.push(`${plural(changes.files, 'file')} of uncommitted code kept beside it.`)
   return lines
+}
+
+/** `1 service, 2 mounts`. */
+function countParts(manifest: Manifest): string {
+  const count = (kind: 'service' | 'mount') => manifest.services.filter((service) => service.kind === kind).length
+  const parts = [
+    count('service') && plural(count('service'), 'service'),
+    count('mount') && plural(count('mount'), 'mount'),
+  ]
+  return parts.filter(Boolean).join(', ') || 'the code alone'
 }
 
 /** Retention counts whole days from the moment of the snapshot. */

@@ -1,7 +1,8 @@
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { UndoEntry } from '../domain/journal.ts'
-import { planRestore, type RestorePlan } from './plan-restore.ts'
+import { shortId } from '../domain/snapshot-id.ts'
+import { planRestore, type RestorePlan, titleOf } from './plan-restore.ts'
 import type { ConfiguredWorkspace } from './workspace.ts'
 
 /** Plans to take the last restore back, or with `redo` the last undo. Carried out by `executeRestore`, like every restore. */
@@ -22,11 +23,15 @@ export async function planUndo(
     )
   }
   const request = { snapshot, to: environment.name, what: 'all', code: 'append' } as const
-  const undone = (await workspace.git.snapshot(options.redo ? entry.before : entry.snapshot))?.changes
+  const [restored, replaced] = await Promise.all([
+    workspace.git.snapshot(entry.snapshot),
+    workspace.git.snapshot(options.redo ? entry.before : entry.snapshot),
+  ])
   return planRestore({ ...workspace, environment }, request, options.redo ? 'redo' : 'undo', {
+    title: `restore of ${restored ? titleOf(restored) : shortId(entry.snapshot)}`,
     mode: attaching ? 'reset' : entry.codeMode,
     ...(attaching ? { ref: entry.ref! } : {}),
-    ...(undone === undefined ? {} : { undone }),
+    ...(replaced?.changes === undefined ? {} : { undone: replaced.changes }),
   })
 }
 

@@ -225,7 +225,7 @@ describe('a file system', () => {
     const readOnly = (folder: string) => `mount --bind ${folder} ${folder} && mount -o remount,ro,bind ${folder}`
     await expectError(
       runMounted(project, readOnly(project.uploads), ['restore', '--yes']),
-      6,
+      3,
       /^error: .*uploads[\s\S]*read-only/m,
     )
     await expectError(

@@ -26,8 +26,10 @@ function ruinsOf(project: Project): {
   } catch {
     uploads = undefined
   }
+  // Looking opens the database, which may itself leave a -shm and an empty -wal: so it comes first.
+  const healthy = isHealthy(project)
   const files = treeFingerprint(project.path('data'), { skip: ['app.sqlite-shm'] })
-  const data = isHealthy(project) ? databaseDump(project.database) : files.slice(1)
+  const data = healthy ? databaseDump(project.database) : files.slice(1)
   return { data, uploads, code: codeOf(project), index: project.git('status', '--porcelain') }
 }
 

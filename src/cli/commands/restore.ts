@@ -137,9 +137,9 @@ async function dryRun({ output }: Context, plan: RestorePlan): Promise<void> {
 
 export function printRestored({ output }: Context, plan: RestorePlan, result: RestoreResult): void {
   const what = [...result.parts, ...(plan.codePreview ? ['code'] : [])].join(', ')
-  const verb = { restore: 'restored', undo: 'undone: back to', redo: 'redone: back to' }[plan.operation]
+  const verb = { restore: `restored ${shortId(result.snapshot.id)}`, undo: 'undone:', redo: 'redone:' }[plan.operation]
   const held = result.heldMicros > 0 ? `; writers held ${formatMicros(result.heldMicros)}` : ''
-  output.line(`${verb} ${shortId(result.snapshot.id)} ${printable(result.snapshot.message)}: ${what}${held}`)
+  output.line(`${verb} ${printable(plan.title)}: ${what}${held}`)
   const back = plan.operation === 'undo' ? 'git env undo --redo' : 'git env undo'
   output.hint(`${back} takes it back; what was there is snapshot ${shortId(result.before)}`)
   output.result({ ...result, operation: plan.operation })
