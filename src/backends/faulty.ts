@@ -73,6 +73,10 @@ export class FaultyBackend implements StorageBackend {
     after(fault)
   }
 
+  async *names(prefix: string): AsyncGenerator<string> {
+    for await (const { name } of this.list(prefix)) yield name
+  }
+
   async delete(name: string): Promise<boolean> {
     return this.#run('delete', name, () => this.#inner.delete(name))
   }

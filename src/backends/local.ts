@@ -74,6 +74,19 @@ export class LocalBackend implements StorageBackend {
   }
 
   async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+    for await (const names of this.#below(prefix)) {
+      for (let at = 0; at < names.length; at += listedAtOnce) {
+        const infos = await Promise.all(names.slice(at, at + listedAtOnce).map((name) => this.#info(name)))
+        for (const info of infos) if (info) yield info
+      }
+    }
+  }
+
+  async *names(prefix: string): AsyncGenerator<string> {
+    for await (const names of this.#below(prefix)) yield* names
+  }
+
+  async *#below(prefix: string): AsyncGenerator<readonly string[]> {
     checkObjectPrefix(prefix)
     await this.#mustExist()
     const folder = prefix.includes('/') ? prefix.slice(0, prefix.lastIndexOf('/')) : ''
@@ -144,7 +157,8 @@ export class LocalBackend implements StorageBackend {
     }
   }
 
-  async *#walk(folder: string, prefix: string): AsyncGenerator<ObjectInfo> {
+  /** Every object below a folder of the store whose name begins with the prefix, a folder at a time. */
+  async *#walk(folder: string, prefix: string): AsyncGenerator<readonly string[]> {
     const directory = path.join(this.location, folder)
     const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
       if (folder !== '' && isAbsent(error)) return []
@@ -158,10 +172,7 @@ export class LocalBackend implements StorageBackend {
         if (`${name}/`.startsWith(prefix) || prefix.startsWith(`${name}/`)) yield* this.#walk(name, prefix)
       } else if (name.startsWith(prefix)) files.push(name)
     }
-    for (let at = 0; at < files.length; at += listedAtOnce) {
-      const infos = await Promise.all(files.slice(at, at + listedAtOnce).map((name) => this.#info(name)))
-      for (const info of infos) if (info) yield info
-    }
+    yield files
   }
 
   async #sweep(directory: string): Promise<void> {

@@ -41,6 +41,10 @@ export class MemoryBackend implements StorageBackend {
     }
   }
 
+  async *names(prefix: string): AsyncGenerator<string> {
+    for await (const { name } of this.list(prefix)) yield name
+  }
+
   async delete(name: string): Promise<boolean> {
     checkObjectName(name)
     return this.#objects.delete(name)

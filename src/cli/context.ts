@@ -3,7 +3,13 @@ import { printable } from '../domain/format-text.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { asActivity } from '../usecases/activity.ts'
 import type { Ports } from '../usecases/ports.ts'
-import { type ConfiguredWorkspace, configure, openWorkspace, type Workspace } from '../usecases/workspace.ts'
+import {
+  type ConfiguredWorkspace,
+  configure,
+  configureForHistory,
+  openWorkspace,
+  type Workspace,
+} from '../usecases/workspace.ts'
 import type { Output } from './output.ts'
 
 /** What every command is given. */
@@ -22,6 +28,11 @@ export async function workspaceOf(context: Context): Promise<Workspace> {
 
 export async function configuredWorkspace(context: Context): Promise<ConfiguredWorkspace> {
   return configure(await workspaceOf(context))
+}
+
+/** For commands that open no service. */
+export async function historyWorkspace(context: Context): Promise<ConfiguredWorkspace> {
+  return configureForHistory(await workspaceOf(context))
 }
 
 /** Runs something that changes the environment, alone. */

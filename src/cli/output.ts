@@ -19,6 +19,11 @@ export class Output {
     if (!this.json && !this.quiet) process.stdout.write(`${text}\n`)
   }
 
+  /** Many lines at once: a write each would take longer than all else for thousands of them. */
+  lines(lines: readonly string[]): void {
+    if (lines.length > 0) this.line(lines.join('\n'))
+  }
+
   /** The result as data. */
   result(value: unknown): void {
     if (this.json) process.stdout.write(`${JSON.stringify(value, jsonValue, 2)}\n`)

@@ -42,8 +42,15 @@ const root = v.strictObject({
   store: v.optional(v.pipe(v.string(), v.minLength(1))),
 })
 
-/** Reads the text of a configuration. Every error is `usage` and names file, line and column. */
-export async function parseConfig(text: string, schemaOf: SchemaOf, fileName = configFileName): Promise<Config> {
+/**
+ * Reads the text of a configuration. Every error is `usage` and names file, line and column.
+ * Without `schemaOf` the settings of services stay unread: enough for commands that touch none of them, and faster.
+ */
+export async function parseConfig(
+  text: string,
+  schemaOf: SchemaOf | undefined,
+  fileName = configFileName,
+): Promise<Config> {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const problem = document.errors[0]
@@ -63,6 +70,10 @@ export async function parseConfig(text: string, schemaOf: SchemaOf, fileName = c
     const path = [kind === 'service' ? 'services' : 'mounts', key]
     if (services.some((service) => service.name === key)) {
       throw at(lines, offsetOf(document.contents, path), `the name ${key} is taken by a service`, fileName)
+    }
+    if (!schemaOf) {
+      services.push({ name: key, kind, type, settings: settings as Record<string, Json> })
+      return
     }
     const schema = await schemaOf(type).catch((error: Error) => {
       throw at(lines, offsetOf(document.contents, [...path, 'type']), error.message, fileName)

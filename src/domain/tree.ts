@@ -5,7 +5,7 @@ import { EnvError } from './errors.ts'
 
 /**
  * The listing of a folder, which is the content of a `tree` stream: one canonical JSON object a line, ordered by {@link compareTreePaths},
- * the folder itself first with the empty path.
+ * the folder itself first with the empty path; where something else stood in the folder's place, that alone with the empty path.
  *
  * File names are bytes, not text. In memory a path is a *byte string*: each character is one byte (latin1). `displayPath` makes it text.
  * In the listing a path that is valid UTF-8 is `path`, any other is `pathBytes` in base64 (likewise `target` and `link`).
@@ -208,7 +208,7 @@ class ListingOrder {
   #last: string | undefined
 
   check({ path, type }: TreeEntry): void {
-    if (this.#last === undefined ? path !== '' || type !== 'directory' : compareTreePaths(this.#last, path) >= 0) {
+    if (this.#last === undefined ? path !== '' : compareTreePaths(this.#last, path) >= 0) {
       throw damagedListing(path)
     }
     while (this.#folders.length > 0 && !isWithin(this.#folders.at(-1)!, path)) this.#folders.pop()

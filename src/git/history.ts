@@ -6,7 +6,10 @@ import { resolveObjects } from './commits.ts'
 import type { GraphLine, LogEntry, LogOptions, SnapshotCommit } from './git-repository.ts'
 import { snapshotRefs, updateRefs } from './record.ts'
 import type { Git } from './run-git.ts'
-import { type Candidate, listSnapshots, snapshotOf, validate } from './snapshot-list.ts'
+import { type Candidate, snapshotOf, validate } from './snapshot-list.ts'
+
+/** Snapshots by their refs, newest first; so many of them. */
+type ListSnapshots = (limit?: number) => Promise<SnapshotCommit[]>
 
 type HistoryCommit = RawCommit & { readonly author: string }
 
@@ -61,23 +64,23 @@ async function snapshotsInHistory(git: Git, id: string | undefined) {
 }
 
 /** History of a revision, newest first, with the environment's other snapshots among it by date. */
-export async function history(git: Git, options: LogOptions): Promise<LogEntry[]> {
+export async function history(git: Git, list: ListSnapshots, options: LogOptions): Promise<LogEntry[]> {
   const { limit, environment } = options
   const tip = await resolveCommit(git, options.from)
   if (tip === undefined) return []
   const [commits, side] = await Promise.all([
     revList(git, [...maxCount(limit), tip]),
-    environment === undefined ? [] : sideSnapshots(git, environment, limit),
+    environment === undefined ? [] : sideSnapshots(list, environment, limit),
   ])
   return withAuthors(git, mergeByDate(await entriesOf(git, commits), side, limit))
 }
 
 /** The same with the lines that `git log --graph` draws; side snapshots hang on the commits that they are of. */
-export async function historyGraph(git: Git, options: LogOptions): Promise<GraphLine[]> {
+export async function historyGraph(git: Git, list: ListSnapshots, options: LogOptions): Promise<GraphLine[]> {
   const { limit, environment } = options
   const tip = await resolveCommit(git, options.from)
   if (tip === undefined) return []
-  const side = environment === undefined ? [] : await sideSnapshots(git, environment, limit)
+  const side = environment === undefined ? [] : await sideSnapshots(list, environment, limit)
   const starts = [tip, ...side.map((snapshot) => snapshot.commit)]
   // `rev-list --graph --no-commit-header` draws its lines in the wrong order.
   const drawn = [
@@ -142,10 +145,14 @@ async function snapshotsAmong(git: Git, commits: readonly HistoryCommit[]): Prom
 }
 
 /** The newest snapshots of an environment; twice as many are asked for until there are enough of this one among them. */
-async function sideSnapshots(git: Git, environment: string, limit: number | undefined): Promise<SnapshotCommit[]> {
-  if (limit === undefined) return (await listSnapshots(git)).filter((snapshot) => snapshot.environment === environment)
+async function sideSnapshots(
+  list: ListSnapshots,
+  environment: string,
+  limit: number | undefined,
+): Promise<SnapshotCommit[]> {
+  if (limit === undefined) return (await list()).filter((snapshot) => snapshot.environment === environment)
   for (let count = Math.max(limit * 2, 64); ; count *= 8) {
-    const all = await listSnapshots(git, count)
+    const all = await list(count)
     const ours = all.filter((snapshot) => snapshot.environment === environment)
     if (ours.length >= limit || all.length < count) return ours.slice(0, limit)
   }

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { readCommits, resolveObjects } from './commits.ts'
 import { absoluteEnvironment, type Variables } from './git-environment.ts'
 import type { Branch, CommitInfo, DiffStat, GitRepository, Head } from './git-repository.ts'
@@ -29,6 +30,8 @@ export async function openGitRepository(directory: string, options: OpenOptions)
 
 function repository(context: RecordContext): GitRepository {
   const { git, location } = context
+  const cacheFile = path.join(location.commonDirectory, 'env', 'cache', 'snapshots.json')
+  const list = (limit?: number) => listSnapshots(git, cacheFile, limit)
   return {
     topLevel: location.topLevel,
     gitDirectory: location.gitDirectory,
@@ -40,12 +43,12 @@ function repository(context: RecordContext): GitRepository {
     trackedPaths: async () => new Set(location.topLevel === undefined ? [] : await git.list(['ls-files', '-z'])),
     isIgnored: (name) => isIgnored(git, name),
     record: (snapshot) => recordSnapshot(context, snapshot),
-    snapshots: ({ limit } = {}) => listSnapshots(git, limit),
+    snapshots: ({ limit } = {}) => list(limit),
     snapshot: (id) => findSnapshot(git, id),
     snapshotAt: (revision) => snapshotOf(git, revision),
     reindex: ({ skip } = {}) => reindexSnapshots(git, skip ?? new Set()),
-    log: (options) => history(git, options),
-    graph: (options) => historyGraph(git, options),
+    log: (options) => history(git, list, options),
+    graph: (options) => historyGraph(git, list, options),
     readFile: (commit, name) => readBlob(git, commit, name),
     date: (text) => readDate(git, text),
     diffStat: (from, to) => diffStat(git, from, to),

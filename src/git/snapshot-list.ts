@@ -3,30 +3,40 @@ import { type RawCommit, readCommits, resolveObjects } from './commits.ts'
 import type { SnapshotCommit } from './git-repository.ts'
 import { snapshotRefs } from './record.ts'
 import type { Git } from './run-git.ts'
+import { type CachedSnapshots, readSnapshotCache, worthCaching, writeSnapshotCache } from './snapshot-cache.ts'
 
-const fields = ['refname', 'objectname', 'tree', 'parent', 'committerdate:unix', 'contents'] as const
-
-/** Snapshots by their refs, newest first: ids sort by time. One call of Git for all of them, whatever their number. */
-export async function listSnapshots(git: Git, limit?: number): Promise<SnapshotCommit[]> {
+/** Snapshots by their refs, newest first: ids sort by time. Git lists the refs; what their commits say is read once and then remembered. */
+export async function listSnapshots(git: Git, cacheFile: string, limit?: number): Promise<SnapshotCommit[]> {
   const count = limit === undefined ? [] : [`--count=${limit}`]
-  const format = fields.map((field) => `%(${field})%00`).join('')
-  const { stdout } = await git.run(['for-each-ref', '--sort=-refname', ...count, `--format=${format}`, snapshotRefs])
-  const values = stdout.toString('utf8').split('\0')
-  const candidates: Candidate[] = []
-  for (let i = 0; i + fields.length <= values.length; i += fields.length) {
-    // Git ends each record with a line break, which so becomes the first character of the next.
-    const id = values[i]!.trimStart().slice(snapshotRefs.length)
-    const commit = {
-      commit: values[i + 1]!,
-      tree: values[i + 2]!,
-      parents: values[i + 3]!.split(' ').filter((parent) => parent !== ''),
-      committedAt: new Date(Number(values[i + 4]) * 1000),
-      message: values[i + 5]!,
-    }
-    const facts = parseSnapshotMessage(commit.message)
-    if (facts?.id === id) candidates.push({ commit, facts })
+  const format = '--format=%(objectname) %(refname)'
+  const output = await git.text(['for-each-ref', '--sort=-refname', ...count, format, snapshotRefs])
+  const refs = output.split('\n').flatMap((line) => {
+    const [commit, ref] = line.split(' ')
+    return commit && ref ? [{ commit, id: ref.slice(snapshotRefs.length) }] : []
+  })
+  const known: CachedSnapshots =
+    limit === undefined && refs.length > worthCaching ? await readSnapshotCache(cacheFile) : new Map()
+  const unknown = refs.filter(({ commit }) => !known.has(commit)).map(({ commit }) => commit)
+  for (const [commit, snapshot] of await readSnapshots(git, unknown)) known.set(commit, snapshot)
+  if (limit === undefined && unknown.length > worthCaching) {
+    await writeSnapshotCache(cacheFile, new Map(refs.map(({ commit }) => [commit, known.get(commit) ?? null])))
   }
-  return validate(git, candidates, 'trust trailers')
+  return refs.flatMap(({ commit, id }) => {
+    const snapshot = known.get(commit)
+    return snapshot?.id === id ? [snapshot] : []
+  })
+}
+
+/** What each commit says; null where it is no snapshot commit. */
+async function readSnapshots(git: Git, commits: readonly string[]): Promise<CachedSnapshots> {
+  const candidates: Candidate[] = []
+  for (const commit of (await readCommits(git, commits)).values()) {
+    const facts = parseSnapshotMessage(commit.message)
+    if (facts) candidates.push({ commit, facts })
+  }
+  const found: CachedSnapshots = new Map(commits.map((commit) => [commit, null]))
+  for (const snapshot of await validate(git, candidates, 'trust trailers')) found.set(snapshot.commit, snapshot)
+  return found
 }
 
 export type Candidate = { readonly commit: RawCommit; readonly facts: SnapshotFacts }

@@ -10,7 +10,7 @@ import { exportTree } from './files/export.ts'
 import { locateMount } from './files/location.ts'
 import { foreignBelow, type Mount, Scope } from './files/mount.ts'
 import { probeMount } from './files/probe.ts'
-import { stageFiles } from './files/staging.ts'
+import { stagedRoot, stageFiles } from './files/staging.ts'
 import { FilesSwap } from './files/swap.ts'
 import type { CaptureOptions, Project, Service, ServiceContext, ServiceDriver, StageOptions } from './service-driver.ts'
 
@@ -41,14 +41,17 @@ class FilesService implements Service {
   readonly driver: ServiceDriver = files as unknown as ServiceDriver
   readonly resources: readonly string[]
   readonly #mount: Mount
+  readonly #mountAt: (root: string) => Mount
 
   constructor(root: string, exclude: readonly string[], context: ServiceContext) {
     this.name = context.name
     this.resources = [root]
     const { privateDirectory, trace, signal, name } = context
-    const bytes = bytePath(root)
-    const scope = new Scope(foreignBelow(bytes, context.foreign), exclude)
-    this.#mount = { name, root: bytes, scope, privateDirectory, trace, signal }
+    this.#mountAt = (at) => {
+      const scope = new Scope(foreignBelow(at, context.foreign), exclude)
+      return { name, root: at, scope, privateDirectory, trace, signal }
+    }
+    this.#mount = this.#mountAt(bytePath(root))
   }
 
   probe() {
@@ -64,7 +67,7 @@ class FilesService implements Service {
   }
 
   swap(staged: Staged, source?: ContentSource) {
-    return new FilesSwap(this.#mount, staged, source)
+    return new FilesSwap(this.#mountAt(stagedRoot(staged)), staged, source)
   }
 
   sweep(id: string) {

@@ -111,7 +111,7 @@ class PackedStore implements Store {
 
   async manifests(): Promise<ReadonlySet<string>> {
     const digests = new Set<string>()
-    for await (const { name } of this.#backend.list(manifestPrefix)) {
+    for await (const name of this.#backend.names(manifestPrefix)) {
       const digest = digestOf(name, manifestPrefix)
       if (digest) digests.add(digest)
     }

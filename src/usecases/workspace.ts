@@ -1,6 +1,6 @@
 import { readFile, realpath } from 'node:fs/promises'
 import path from 'node:path'
-import { type Config, configFileName, parseConfig, type ServiceConfig } from '../domain/config.ts'
+import { type Config, configFileName, parseConfig, type SchemaOf, type ServiceConfig } from '../domain/config.ts'
 import { type Environment, environmentOf } from '../domain/environment.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { bytePath, isWithin } from '../domain/tree.ts'
@@ -45,7 +45,20 @@ export async function openWorkspace(ports: Ports, directory: string): Promise<Wo
 /** With the configuration of the work tree, or `configText` where a journal kept another. */
 export async function configure(workspace: Workspace, configText?: string): Promise<ConfiguredWorkspace> {
   const text = configText ?? (await readConfigText(workspace))
-  const config = await parseConfig(text, async (type) => (await workspace.ports.loadDriver(type)).schema)
+  return withConfig(workspace, text, async (type) => (await workspace.ports.loadDriver(type)).schema)
+}
+
+/** For commands that look at history and store alone: loads no driver, and so must open no service. */
+export async function configureForHistory(workspace: Workspace): Promise<ConfiguredWorkspace> {
+  return withConfig(workspace, await readConfigText(workspace), undefined)
+}
+
+async function withConfig(
+  workspace: Workspace,
+  text: string,
+  schemaOf: SchemaOf | undefined,
+): Promise<ConfiguredWorkspace> {
+  const config = await parseConfig(text, schemaOf)
   return { ...workspace, config, configText: text, allowed: await workspace.state.isAllowed(config) }
 }
 

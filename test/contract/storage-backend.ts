@@ -6,6 +6,8 @@ const bytes = (text: string) => Buffer.from(text, 'utf8')
 async function namesOf(backend: StorageBackend, prefix: string): Promise<readonly string[]> {
   const names: string[] = []
   for await (const { name } of backend.list(prefix)) names.push(name)
+  // The same law holds for the names alone.
+  expect((await Array.fromAsync(backend.names(prefix))).sort()).toEqual([...names].sort())
   return names.sort()
 }
 

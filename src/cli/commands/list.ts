@@ -1,12 +1,12 @@
 import { formatAge, plural } from '../../domain/format-text.ts'
 import { listEnvironments } from '../../usecases/environments.ts'
-import { columns, configuredWorkspace, type DefineCommand } from '../context.ts'
+import { columns, type DefineCommand, historyWorkspace } from '../context.ts'
 import { relativePath } from '../paths.ts'
 
 export const define: DefineCommand = (command, context) => {
   command.action(async () => {
     const { output, ports, directory } = context
-    const environments = await listEnvironments(await configuredWorkspace(context))
+    const environments = await listEnvironments(await historyWorkspace(context))
     const rows = environments.map((each) => [
       each.current ? '*' : ' ',
       each.name,

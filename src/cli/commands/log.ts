@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander'
 import { formatTime, printable } from '../../domain/format-text.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
 import { graph, history, type LogLine, listSnapshots, type SnapshotLine } from '../../usecases/log.ts'
-import { columns, configuredWorkspace, type DefineCommand } from '../context.ts'
+import { columns, type DefineCommand, historyWorkspace } from '../context.ts'
 
 type Options = { number?: number; snapshots?: boolean; all?: boolean; graph?: boolean }
 
@@ -16,16 +16,17 @@ export const define: DefineCommand = (command, context) => {
     .option('--graph', 'draw the history as git log --graph does')
     .addHelpText('after', examples)
     .action(async (revision: string, options: Options) => {
-      const workspace = await configuredWorkspace(context)
+      const workspace = await historyWorkspace(context)
       const { output } = context
       if (options.snapshots) {
         const all = options.all ?? false
         const lines = await listSnapshots(workspace, { all, ...(options.number ? { limit: options.number } : {}) })
-        for (const row of columns(
-          lines.map((line) => snapshotRow(line, all)),
-          '',
-        ))
-          output.line(row)
+        output.lines(
+          columns(
+            lines.map((line) => snapshotRow(line, all)),
+            '',
+          ),
+        )
         if (lines.length === 0) output.line(`no snapshot of ${workspace.environment.name} yet`)
         return output.result(lines)
       }
@@ -36,7 +37,7 @@ export const define: DefineCommand = (command, context) => {
         return output.result(lines)
       }
       const lines = await history(workspace, request)
-      for (const line of lines) output.line(`${mark(line)} ${commitText(line)}`)
+      output.lines(lines.map((line) => `${mark(line)} ${commitText(line)}`))
       output.result(lines)
     })
 }

@@ -3,12 +3,12 @@ import type { ServiceRecord } from '../../domain/manifest.ts'
 import { summarize } from '../../domain/record-summary.ts'
 import { snapshotNames } from '../../usecases/resolve-snapshot.ts'
 import { type Shown, show } from '../../usecases/show.ts'
-import { columns, configuredWorkspace, type DefineCommand } from '../context.ts'
+import { columns, type DefineCommand, historyWorkspace } from '../context.ts'
 import type { Output } from '../output.ts'
 
 export const define: DefineCommand = (command, context) => {
   command.argument('[snapshot]', snapshotNames, 'latest').action(async (name: string) => {
-    const shown = await show(await configuredWorkspace(context), name)
+    const shown = await show(await historyWorkspace(context), name)
     print(context.output, shown)
     context.output.result(shown)
   })

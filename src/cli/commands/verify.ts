@@ -2,7 +2,7 @@ import { EnvError } from '../../domain/errors.ts'
 import { formatBytes, plural } from '../../domain/format-text.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
 import { verify } from '../../usecases/verify.ts'
-import { configuredWorkspace, type DefineCommand } from '../context.ts'
+import { type DefineCommand, historyWorkspace } from '../context.ts'
 
 export const define: DefineCommand = (command, context) => {
   command
@@ -14,7 +14,7 @@ Without --data it looks whether everything is there; with it, whether every byte
     )
     .action(async (options: { data?: boolean }) => {
       const { output } = context
-      const report = await verify(await configuredWorkspace(context), { data: options.data ?? false })
+      const report = await verify(await historyWorkspace(context), { data: options.data ?? false })
       const read = options.data ? `, ${formatBytes(report.bytesRead)} read` : ''
       output.line(`${plural(report.manifests, 'snapshot')}, ${plural(report.packs, 'pack')}${read}`)
       for (const damage of report.damages) {

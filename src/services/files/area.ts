@@ -12,7 +12,7 @@ import {
 import path from 'node:path'
 import { EnvError, systemCode } from '../../domain/errors.ts'
 import { formatBytes } from '../../domain/format-text.ts'
-import { displayPath } from '../../domain/tree.ts'
+import { displayPath, parentPath } from '../../domain/tree.ts'
 import { makeDirectory, replaceFile, syncDirectory } from '../../system/durable-file.ts'
 import { setFolderTimes } from './exact-times.ts'
 import { at, type Mount, stagingPrefix } from './mount.ts'
@@ -34,10 +34,11 @@ function restoreFolder(mount: Mount, id: string): string {
   return path.join(mount.privateDirectory, `restore-${id}`)
 }
 
-export async function makeArea(mount: Mount, id: string): Promise<Area> {
+/** `beside`: never inside the mount's folder, which is to be replaced itself. */
+export async function makeArea(mount: Mount, id: string, beside: boolean): Promise<Area> {
   const own = restoreFolder(mount, id)
   await makeDirectory(own)
-  const folder = nearestFolder(mount.root)
+  const folder = nearestFolder(beside ? parentPath(mount.root) : mount.root)
   const directory = canRename(own, folder) ? own : await makeAreaIn(folder, own, id)
   for (const name of ['new', 'old']) mkdirSync(path.join(directory, name), { recursive: true, mode: 0o700 })
   await syncDirectory(directory)

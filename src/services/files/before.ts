@@ -30,13 +30,11 @@ export async function recordBefore(input: BeforeInput): Promise<ServiceRecord> {
   const reader = new BeforeReader(input, await ContentCache.load(mount.privateDirectory))
   const listing = new ListingWriter()
   const pauses = new Pauses(mount.signal)
-  let isPresent = false
   for await (const entry of reader.entries()) {
     await pauses.due()
     listing.add(entry)
-    isPresent = true
   }
-  if (!isPresent) return absentRecord(safety.name)
+  if (listing.presence === 'absent') return absentRecord(safety.name)
   const { links: _, ...facts } = safety.facts
   return treeRecord(safety.name, listing, sink, { level: safety.level, live: safety.live, facts })
 }

@@ -17,6 +17,7 @@ import { InFlight } from './in-flight.ts'
 import { type Mount, shown } from './mount.ts'
 import { type ByteTaker, readStable, takeInto } from './read-file.ts'
 import { absentRecord, ListingWriter, treeRecord, unsupportedFacts } from './record.ts'
+import { refuseRuin } from './ruin.ts'
 import { type LiveEntry, linkTarget, metadataOf, Pauses, walk } from './walk.ts'
 
 /** What is known of a file's bytes, and of the moment they were read. */
@@ -81,6 +82,7 @@ export class FilesCapture implements Capture {
     let newestNs = 0n
     for (const entry of walk(this.#mount)) {
       await this.#pauses.due()
+      this.#refuseRuin(entry)
       if (entry.stat.ctimeNs > newestNs) newestNs = entry.stat.ctimeNs
       this.#ahead.set(entry.path, undefined)
       if (entry.type !== 'file' || entry.link !== undefined) continue
@@ -124,6 +126,7 @@ export class FilesCapture implements Capture {
     const notes = { unsupported: (path: string, kind: string) => unsupported.push(`${shown(path)} (${kind})`) }
     for (const found of walk(this.#mount, notes)) {
       await this.#pauses.due()
+      this.#refuseRuin(found)
       const entry = seen.relinked(found)
       const ahead = this.#ahead.get(entry.path)
       this.#ahead.delete(entry.path)
@@ -135,7 +138,7 @@ export class FilesCapture implements Capture {
       seen.add(entry, this.#isOfPoint((known?.stat ?? entry.stat).ctimeNs) && known?.stable !== false)
     }
     await cache.save(this.#mount.privateDirectory)
-    if (listing.isEmpty) return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
+    if (listing.presence === 'absent') return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
     const live = this.#options.live ? seen.live : [...seen.live, ...seen.vanished(this.#ahead.keys())]
     const level = this.#options.live || live.length > 0 ? 'live' : 'frozen'
     return treeRecord(this.#mount.name, listing, this.#sink, {
@@ -143,6 +146,10 @@ export class FilesCapture implements Capture {
       live: live.map(shown).sort(),
       facts: unsupportedFacts(unsupported),
     })
+  }
+
+  #refuseRuin({ path, type }: LiveEntry): void {
+    if (path === '' && type !== 'directory' && this.#options.damage === 'refuse') refuseRuin(this.#mount)
   }
 
   #isOfPoint(ctimeNs: bigint): boolean {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { systemCode } from '../../domain/errors.ts'
-import { isWithin } from '../../domain/tree.ts'
+import { isWithin, parentPath } from '../../domain/tree.ts'
 
 /**
  * Paths below a folder, byte strings, at which something else is mounted. Device numbers tell of most, but not of bind mounts; the
@@ -20,6 +20,11 @@ export function mountPointsBelow(root: string): string[] {
     .map((line) => unescaped(line.split(' ')[4] ?? ''))
     .filter((point) => point !== root && isWithin(root, point))
     .map((point) => point.slice(root.length + 1))
+}
+
+/** Whether another file system is mounted at the folder itself. */
+export function isMountPoint(root: string): boolean {
+  return mountPointsBelow(parentPath(root)).includes(root.slice(parentPath(root).length + 1))
 }
 
 /** The kernel writes blank, tab, newline and backslash as three octal digits. */

@@ -1,5 +1,5 @@
 import picomatch from 'picomatch'
-import { displayPath, isWithin } from '../../domain/tree.ts'
+import { displayPath, isWithin, parentPath } from '../../domain/tree.ts'
 import type { Trace } from '../../system/trace.ts'
 
 /** A mount as its parts see it. Paths below it are byte strings (see ../../domain/tree.ts), `''` is the mount's own folder. */
@@ -52,6 +52,11 @@ export function foreignBelow(root: string, foreign: ReadonlySet<string>): Set<st
 /** A path below the mount as Node's file functions take it. */
 export function at(mount: Pick<Mount, 'root'>, path: string): Buffer {
   return Buffer.from(path === '' ? mount.root : `${mount.root}/${path}`, 'latin1')
+}
+
+/** The folder whose entry a path is: for the mount itself the one around it. As Node's file functions take it. */
+export function folderOf(mount: Pick<Mount, 'root'>, path: string): Buffer {
+  return path === '' ? Buffer.from(parentPath(mount.root) || '/', 'latin1') : at(mount, parentPath(path))
 }
 
 /** How people see a path below the mount: with the mount's own folder as `.`. */

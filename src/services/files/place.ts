@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, fsyncSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs'
 import { systemCode } from '../../domain/errors.ts'
 import { ordinaryUser } from './rights.ts'
 
@@ -62,10 +72,10 @@ export function openFolder(folder: Buffer): void {
 export function syncFolder(folder: Buffer): void {
   let descriptor: number | undefined
   try {
-    descriptor = openSync(folder, 'r')
+    descriptor = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
     fsyncSync(descriptor)
   } catch (error) {
-    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? ''))
+    if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? ''))
       throw error
   } finally {
     if (descriptor !== undefined) closeSync(descriptor)

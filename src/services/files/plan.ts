@@ -202,7 +202,7 @@ class Planner {
       this.#enter(live, 'merge', isChosen ? target : undefined)
     } else if (!isChosen) {
       throw new EnvError('refused', `${shown(live.path)} is in the way: the snapshot has a folder there`, {
-        hint: `restore ${shown(live.path)} itself`,
+        hint: live.path === '' ? 'restore the whole mount' : `restore ${shown(live.path)} itself`,
       })
     } else if (live.type === 'directory') this.#enter(live, 'replace', target)
     else this.#exchange(target, live, content)

@@ -5,6 +5,7 @@ import { ContentCache } from './content-cache.ts'
 import { at, type Mount, shown } from './mount.ts'
 import { mountPointsBelow } from './mount-points.ts'
 import { ordinaryUser } from './rights.ts'
+import { describeRuin, ruinHint } from './ruin.ts'
 import { lstat, Pauses, walk } from './walk.ts'
 
 /** How long a probe may look at a mount that no snapshot was taken of yet. */
@@ -16,7 +17,12 @@ const rung =
 export async function probeMount(mount: Mount): Promise<Probe> {
   const base = { versions: {}, rung, swap: 'in place' } as const
   const top = lstat(mount, '')
-  if (!top?.isDirectory()) return { ...base, presence: 'absent', summary: 'no folder', bytes: 0, warnings: [] }
+  if (!top) return { ...base, presence: 'absent', summary: 'no folder', bytes: 0, warnings: [] }
+  const ruin = describeRuin(mount)
+  if (ruin !== undefined) {
+    const bytes = top.isFile() ? Number(top.size) : 0
+    return { ...base, presence: 'damaged', summary: ruin, bytes, warnings: [ruinHint] }
+  }
   const { files, bytes, atLeast, unsupported, otherDevices } = await measure(mount)
   const summary = `${atLeast ? 'at least ' : ''}${plural(files, 'file')}, ${formatBytes(bytes)}`
   const warnings: string[] = []

@@ -1,7 +1,7 @@
 import type { Json } from '../../domain/canonical-json.ts'
 import type { ContentSink } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
-import type { Level, ServiceRecord } from '../../domain/manifest.ts'
+import type { Level, Presence, ServiceRecord } from '../../domain/manifest.ts'
 import { encodeTreeEntry, type TreeEntry } from '../../domain/tree.ts'
 import type { StoredTree } from './target-tree.ts'
 
@@ -15,8 +15,10 @@ export class ListingWriter {
   #files = 0
   #bytes = 0
   #links = 0
+  #presence: Presence = 'absent'
 
   add(entry: TreeEntry): void {
+    if (entry.path === '') this.#presence = entry.type === 'directory' ? 'present' : 'damaged'
     if (entry.type === 'file') this.#files++
     if (entry.link !== undefined) this.#links++
     this.#bytes += entry.content?.bytes ?? 0
@@ -24,8 +26,9 @@ export class ListingWriter {
     if (this.#text.length >= 1 << 18) this.#flush()
   }
 
-  get isEmpty(): boolean {
-    return this.#text === '' && this.#parts.length === 0
+  /** `damaged`: something else stands in the place of the mount's folder. */
+  get presence(): Presence {
+    return this.#presence
   }
 
   get files(): number {
@@ -75,7 +78,7 @@ export async function treeRecord(
   const content = await sink.write('listing', listing.encoded())
   return {
     ...empty(name),
-    presence: 'present',
+    presence: listing.presence,
     level,
     live,
     bytes: listing.bytes,
@@ -109,5 +112,6 @@ export function storedTree(record: ServiceRecord): StoredTree {
   if (record.presence === 'absent') return { links: 0 }
   const stream = record.streams.find(({ name, kind }) => name === 'tree' && kind === 'tree')
   if (!stream) throw new EnvError('damaged', `the record of mount ${record.name} holds no tree`)
-  return { listing: stream.content, links: Number(record.facts['links'] ?? 0) }
+  const tree = { listing: stream.content, links: Number(record.facts['links'] ?? 0) }
+  return record.presence === 'damaged' ? { ...tree, damaged: true } : tree
 }

@@ -1,17 +1,18 @@
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, lstatSync } from 'node:fs'
 import path from 'node:path'
 import type { Json } from '../../domain/canonical-json.ts'
 import type { ContentSource } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged } from '../../domain/swap.ts'
-import { parentPath } from '../../domain/tree.ts'
+import { displayPath, isWithin } from '../../domain/tree.ts'
 import type { StageOptions } from '../service-driver.ts'
-import { type Area, aside, exists, isBegun, makeArea, requireRoom } from './area.ts'
+import { type Area, aside, exists, isBegun, makeArea, nearestFolder, requireRoom } from './area.ts'
 import { ContentCache } from './content-cache.ts'
 import { FileClock, isClearlyBefore } from './identity.ts'
 import { LiveContents } from './live-contents.ts'
-import { at, type Mount, shown } from './mount.ts'
+import { folderOf, type Mount, shown } from './mount.ts'
+import { isMountPoint } from './mount-points.ts'
 import { type Change, type Operation, type Part, type Put, writeLines } from './operations.ts'
 import { makePlan, type Plan, type PlannedPut } from './plan.ts'
 import { storedTree } from './record.ts'
@@ -19,12 +20,14 @@ import { ordinaryUser } from './rights.ts'
 import { Selection } from './selection.ts'
 import { readStored, type StoredTree, TargetTree } from './target-tree.ts'
 import { type Placed, type WriteOptions, writeEntries } from './tree-writer.ts'
-import { lstat, metadataOf, typeOf } from './walk.ts'
+import { metadataOf, typeOf } from './walk.ts'
 
 /** What the journal keeps of a staged mount. */
 export type StagedFiles = {
   readonly version: 1
   readonly id: string
+  /** The mount's root, a byte string: what a symlink there leads to may change before a swap is finished. */
+  readonly root: string
   /** Folder of what is staged and set aside. */
   readonly area: string
   /** Counts up with every plan; the files of operations and of drift carry it. */
@@ -44,17 +47,29 @@ export type StagedFiles = {
   readonly inexactTimes: number
 }
 
+/** Where a staged mount lies. */
+export function stagedRoot(staged: Staged): string {
+  return (staged as unknown as StagedFiles).root
+}
+
 export async function stageFiles(
   mount: Mount,
   target: ServiceRecord,
   live: ServiceRecord,
   options: StageOptions,
 ): Promise<Staged> {
-  const area = await makeArea(mount, options.id)
+  const replacesFolder = target.presence === 'damaged'
+  if (replacesFolder && isMountPoint(mount.root)) {
+    throw new EnvError('refused', `${displayPath(mount.root)} is a mount point, and is no folder in the snapshot`, {
+      hint: 'unmount it',
+    })
+  }
+  const area = await makeArea(mount, options.id, replacesFolder)
   mount.trace('files: staging area made')
   const start = {
     version: 1,
     id: options.id,
+    root: mount.root,
     area: area.directory,
     revision: 0,
     next: 1,
@@ -138,16 +153,19 @@ async function planAgain(mount: Mount, staged: StagedFiles, source: ContentSourc
 function refuseForbidden(mount: Mount, plan: Plan): void {
   const user = ordinaryUser()
   if (user === undefined) return
-  const folders = new Set([...plan.removals, ...plan.puts].map(({ path }) => parentPath(path)))
-  for (const folder of folders) {
-    const stat = lstat(mount, folder)
-    if (!stat || stat.uid === BigInt(user)) continue
+  const folders = new Set<string>()
+  for (const { path } of [...plan.removals, ...plan.puts]) folders.add(folderOf(mount, path).toString('latin1'))
+  for (const root of folders) {
+    const folder = nearestFolder(root)
+    const stat = lstatSync(folder)
+    // The owner of a folder of the mount may open it; the one around the mount is not the mount's.
+    if (stat.uid === user && isWithin(mount.root, root)) continue
     try {
-      accessSync(at(mount, folder), constants.W_OK | constants.X_OK)
+      accessSync(folder, constants.W_OK | constants.X_OK)
     } catch (cause) {
       throw new EnvError(
         'refused',
-        `${shown(folder)} in the mount ${mount.name} belongs to user ${stat.uid} and cannot be written to`,
+        `${shownFolder(mount, root, folder)} belongs to user ${stat.uid} and cannot be written to`,
         {
           cause,
           hint: 'give this user the right to write there, or restore as a user who has it',
@@ -155,6 +173,11 @@ function refuseForbidden(mount: Mount, plan: Plan): void {
       )
     }
   }
+}
+
+function shownFolder(mount: Mount, root: string, folder: string): string {
+  if (!isWithin(mount.root, root)) return folder
+  return `${shown(root.slice(mount.root.length + 1))} in the mount ${mount.name}`
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 } from './area.ts'
 import { recordBefore } from './before.ts'
 import { applyMetadata, backMetadata, forwardMetadata } from './metadata.ts'
-import { at, type Mount } from './mount.ts'
+import { at, folderOf, type Mount } from './mount.ts'
 import { mountPointsBelow } from './mount-points.ts'
 import { type Operation, type Put, type Removal, readOperations } from './operations.ts'
 import { moveToFreeName, openFolder, syncFolder } from './place.ts'
@@ -247,8 +247,10 @@ export class FilesSwap implements ServiceSwap {
 
   async #syncFolders(operations: readonly Operation[]): Promise<void> {
     const folders = new Set<string>()
-    for (const { kind, path } of operations) if (kind === 'put' || kind === 'removal') folders.add(parentPath(path))
-    for (const folder of folders) syncFolder(at(this.#mount, folder))
+    for (const { kind, path } of operations) {
+      if (kind === 'put' || kind === 'removal') folders.add(folderOf(this.#mount, path).toString('latin1'))
+    }
+    for (const folder of folders) syncFolder(Buffer.from(folder, 'latin1'))
     for (const name of ['new', 'old']) await syncDirectory(path.join(this.#staged.area, name))
   }
 }

@@ -10,10 +10,18 @@ export type StoredTree = {
   readonly listing?: Content
   /** Names in the listing that are hard links to earlier ones. */
   readonly links: number
+  /** Not a folder, but what stood in its place. */
+  readonly damaged?: true
 }
 
 export async function* readStored(tree: StoredTree, source: ContentSource): AsyncGenerator<TreeEntry> {
-  if (tree.listing) yield* decodeTree(source.read(tree.listing))
+  if (!tree.listing) return
+  for await (const entry of decodeTree(source.read(tree.listing))) {
+    if (entry.path === '' && (entry.type === 'directory') === (tree.damaged === true)) {
+      throw new EnvError('damaged', `the listing of a mount begins with a ${entry.type}, against what its record says`)
+    }
+    yield entry
+  }
 }
 
 type Head = {

@@ -23,15 +23,17 @@ export type WalkNotes = {
 type Level = { readonly path: string; readonly names: readonly string[]; next: number }
 
 /**
- * Everything below the mount's folder, in the order of a listing, the folder itself first; nothing when it does not exist. Names are read
+ * Everything below the mount's folder, in the order of a listing, the folder itself first; nothing when it does not exist, and a file or
+ * symlink that has taken its place alone. Names are read
  * as bytes and no symlink is followed. What vanishes while it is looked at is left out. Synchronous, since one call into the kernel is far
  * cheaper than a hop over the thread pool: callers pause now and then (see {@link Pauses}).
  */
 export function* walk(mount: Mount, notes: WalkNotes = {}): Generator<LiveEntry> {
   const top = lstat(mount, '')
-  if (!top?.isDirectory()) return
+  if (!top) return
   const firstNames = new Map<string, string>()
-  yield { path: '', type: 'directory', stat: top, link: undefined }
+  yield { path: '', type: rootType(mount, top), stat: top, link: undefined }
+  if (!top.isDirectory()) return
   const levels: Level[] = [{ path: '', names: namesIn(mount, ''), next: 0 }]
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     const name = level.names[level.next++]
@@ -55,6 +57,14 @@ export function* walk(mount: Mount, notes: WalkNotes = {}): Generator<LiveEntry>
     yield { path, type, stat, link: type === 'file' ? firstName(firstNames, path, stat) : undefined }
     if (type === 'directory') levels.push({ path, names: namesIn(mount, path), next: 0 })
   }
+}
+
+function rootType(mount: Mount, top: BigIntStats): LiveEntry['type'] {
+  const type = typeOf(top)
+  if (type !== undefined) return type
+  throw new EnvError('refused', `mount ${mount.name}: ${displayPath(mount.root)} is a ${kindOf(top)}`, {
+    hint: 'a mount is a folder: remove what is in its place',
+  })
 }
 
 function firstName(firsts: Map<string, string>, path: string, stat: BigIntStats): string | undefined {
