@@ -171,7 +171,8 @@ describe('a listing is refused as damaged', () => {
 
   const listings: Record<string, readonly TreeEntry[] | string> = {
     'when it does not begin with the folder itself': [file('a')],
-    'when the folder itself is a file': [file('')],
+    'when what stands in the place of the folder is a file that holds something': [file(''), file('a')],
+    'when what stands in the place of the folder comes twice': [file(''), file('')],
     'when entries are not in order': [folder(''), file('b'), file('a')],
     'when a path comes twice': [folder(''), file('a'), file('a')],
     'when something lies below a symlink': [folder(''), symlink('a', '/etc'), file('a/passwd')],

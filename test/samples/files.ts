@@ -40,7 +40,17 @@ async function createFilesSample(): Promise<LiveSample> {
     fingerprint: async () => treeText(root, ['cache']),
     strangers: async () => treeText(projectDirectory, ['media']) + treeText(path.join(root, 'cache')),
     remove: async () => rmSync(root, { recursive: true, force: true }),
-    ruins: {},
+    ruins: {
+      'a file in its place': async () => {
+        rmSync(root, { recursive: true })
+        writeFileSync(root, 'not a folder')
+        chmodSync(root, 0o640)
+      },
+      'a symlink to nothing in its place': async () => {
+        rmSync(root, { recursive: true })
+        symlinkSync('gone', root)
+      },
+    },
     startWriter: () => startFileWriter(root),
     written: async () => writtenFiles(root),
     fingerprintExport: async (directory, [first]) => treeText(path.join(directory, first!), ['cache'], root),

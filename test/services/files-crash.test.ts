@@ -1,12 +1,8 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import type { Staged } from '../../src/domain/swap.ts'
 import { treeText } from '../samples/files.ts'
 import { MountBench, settled } from '../support/mount-bench.ts'
-import type { MountJob } from '../support/mount-swap-process.ts'
+import { killedAfter } from '../support/mount-process.ts'
 
 /** A few of each kind of operation: a restore of three steps would prove as much as one of thirty, but for what they do to each other. */
 async function twoStates() {
@@ -26,24 +22,6 @@ async function twoStates() {
   const replaced = treeText(bench.root)
   const safety = await bench.capture()
   return { bench, target, wanted, replaced, safety, staged: await bench.stage(target, safety) }
-}
-
-/** Runs `forward` or `back` in another process, which is killed after its n-th durable step; whether it came to that. */
-async function killedAfter(
-  step: number,
-  bench: MountBench,
-  staged: Staged,
-  task: 'forward' | 'back',
-): Promise<boolean> {
-  const child = fork(fileURLToPath(new URL('../support/mount-swap-process.ts', import.meta.url)), {
-    execArgv: ['--no-warnings'],
-  })
-  const { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed } = bench.context
-  const context = { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed }
-  child.send({ context, staged, task, step } satisfies MountJob)
-  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null]
-  expect([status, signal]).toEqual(signal === 'SIGKILL' ? [null, 'SIGKILL'] : [0, null])
-  return signal === 'SIGKILL'
 }
 
 for (const ending of ['forward', 'back'] as const) {

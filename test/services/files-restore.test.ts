@@ -1,8 +1,6 @@
-import { execFileSync, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
-  chownSync,
   closeSync,
   existsSync,
   linkSync,
@@ -21,14 +19,12 @@ import {
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { ServiceRecord } from '../../src/domain/manifest.ts'
 import { bytePath, encodeTreeEntry, type TreeEntry } from '../../src/domain/tree.ts'
 import { mountPointsBelow } from '../../src/services/files/mount-points.ts'
 import { changeOddTree, makeOddTree, treeText } from '../samples/files.ts'
 import { becomeOrdinaryUser, MountBench, restoreId, settled } from '../support/mount-bench.ts'
-import type { MountJob, MountWord } from '../support/mount-swap-process.ts'
+import { asUser } from '../support/mount-process.ts'
 
 async function filled(options: Parameters<typeof MountBench.open>[0] = {}): Promise<MountBench> {
   const bench = await MountBench.open(options)
@@ -564,28 +560,6 @@ describe('an ordinary user', () => {
     })
   })
 })
-
-/** What another user gets who stages the target. */
-async function asUser(
-  bench: MountBench,
-  target: ServiceRecord,
-  user: { uid: number; gid: number },
-): Promise<MountWord> {
-  chmodSync(path.dirname(bench.project), 0o755)
-  const privateDirectory = path.join(path.dirname(bench.project), 'private-of-another')
-  mkdirSync(privateDirectory)
-  chownSync(privateDirectory, user.uid, user.gid)
-  const child = fork(fileURLToPath(new URL('../support/mount-swap-process.ts', import.meta.url)), {
-    execArgv: ['--no-warnings'],
-    ...user,
-  })
-  const { name, environmentKey, projectDirectory, forbidden, allowed } = bench.context
-  const chunks = [...bench.content.chunks.values()].map((chunk) => Buffer.from(chunk).toString('utf8'))
-  const context = { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed }
-  child.send({ context, task: 'stage', target, chunks } satisfies MountJob)
-  const [word] = (await once(child, 'message')) as [MountWord]
-  return word
-}
 
 describe('a hostile listing', () => {
   test('cannot make a restore write outside of the mount', async () => {

@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
+import { bytePath } from '../../src/domain/tree.ts'
 import files from '../../src/services/files.ts'
 import { MountBench, settled } from '../support/mount-bench.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -88,20 +90,20 @@ describe('where a mount may lie', () => {
       'mount media: <place>/project/.git/objects lies in a .git folder',
       (project) => symlinkSync('.git/objects', path.join(project, 'media')),
     ],
-    'not a file': [
-      'file',
-      'mount media: <place>/project/file is a file',
-      (project) => writeFileSync(path.join(project, 'file'), ''),
+    'not a pipe': [
+      'pipe',
+      'mount media: <place>/project/pipe is neither a folder nor a file',
+      (project) => execFileSync('mkfifo', [path.join(project, 'pipe')]),
+    ],
+    'not below a symlink to nothing': [
+      'link/media',
+      'mount media: <place>/project/link is a symlink to gone, which does not exist',
+      (project) => symlinkSync('gone', path.join(project, 'link')),
     ],
     'not below a file': [
       'file/x',
       'mount media: <place>/project/file/x lies below a file',
       (project) => writeFileSync(path.join(project, 'file'), ''),
-    ],
-    'not a symlink to nothing': [
-      'media',
-      'mount media: <place>/project/media is a symlink to gone, which does not exist',
-      (project) => symlinkSync('gone', path.join(project, 'media')),
     ],
   }
   for (const [where, [configured, message, prepare]] of Object.entries(refused)) {
@@ -109,6 +111,22 @@ describe('where a mount may lie', () => {
       expect(await refusal(configured, prepare)).toBe(message)
     })
   }
+
+  test('may have been taken by a file, or by a symlink that leads to no folder, wherever it leads', async () => {
+    expect(await refusal('media', (project) => writeFileSync(path.join(project, 'media'), ''))).toBe('media')
+    for (const target of ['gone', '/nowhere/at/all', '/etc/hostname', 'media', '/etc/hostname/x']) {
+      expect(await refusal('media', (project) => symlinkSync(target, path.join(project, 'media')))).toBe('media')
+    }
+  })
+
+  test('is not a file of the code or of another service', async () => {
+    const bench = await MountBench.open()
+    writeFileSync(bench.root, 'tracked')
+    await expect(bench.service({ foreign: new Set([bytePath(bench.root)]) })).rejects.toMatchObject({
+      code: 'refused',
+      message: `mount media: ${bench.root} is a file of the code, or of another service`,
+    })
+  })
 
   test('is outside of the project once that was allowed', async () => {
     expect(await refusal('../elsewhere', undefined, true)).toBe('../elsewhere')
