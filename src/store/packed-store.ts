@@ -118,6 +118,10 @@ class PackedStore implements Store {
     return digests
   }
 
+  async hasManifest(digest: string): Promise<boolean> {
+    return isDigest(digest) && (await this.#backend.stat(`${manifestPrefix}${digest}`)) !== undefined
+  }
+
   async check(manifest: Manifest, options: CheckOptions): Promise<readonly Damage[]> {
     await this.#catalog.refresh()
     return checkSnapshot(this.#parts(), manifest, options)

@@ -15,6 +15,8 @@ export interface Store extends ContentSource {
   manifest(digest: string): Promise<Manifest>
   /** Digests of all manifests in the store. Reads names only. */
   manifests(): Promise<ReadonlySet<string>>
+  /** Whether one manifest is in the store. */
+  hasManifest(digest: string): Promise<boolean>
   /**
    * Looks for every chunk that the manifest needs; with `data` also reads each and compares it with its id.
    * An empty list means that it can be restored.

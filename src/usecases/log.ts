@@ -1,4 +1,5 @@
 import type { LogEntry, SnapshotCommit } from '../git/git-repository.ts'
+import type { Store } from '../store/store.ts'
 import { type ConfiguredWorkspace, openStore, type Workspace } from './workspace.ts'
 
 /** Whether a snapshot can be restored from this store: the store's answer, not Git's. */
@@ -15,14 +16,12 @@ export async function history(
   workspace: ConfiguredWorkspace,
   options: { readonly from?: string; readonly limit: number },
 ): Promise<readonly LogLine[]> {
-  const [stateOf, entries] = await Promise.all([
-    dataStates(workspace),
-    workspace.git.log({
-      from: options.from ?? 'HEAD',
-      limit: options.limit,
-      environment: workspace.environment.name,
-    }),
-  ])
+  const { from = 'HEAD', limit } = options
+  const entries = await workspace.git.log({ from, limit, environment: workspace.environment.name })
+  const stateOf = await dataStates(
+    workspace,
+    entries.flatMap((entry) => entry.snapshot ?? []),
+  )
   return entries.map((entry) => withState(entry, stateOf))
 }
 
@@ -32,10 +31,11 @@ export async function graph(
   options: { readonly from?: string; readonly limit: number },
 ): Promise<readonly { readonly prefix: string; readonly entry: LogLine | undefined }[]> {
   const { from = 'HEAD', limit } = options
-  const [stateOf, lines] = await Promise.all([
-    dataStates(workspace),
-    workspace.git.graph({ from, limit, environment: workspace.environment.name }),
-  ])
+  const lines = await workspace.git.graph({ from, limit, environment: workspace.environment.name })
+  const stateOf = await dataStates(
+    workspace,
+    lines.flatMap(({ entry }) => entry?.snapshot ?? []),
+  )
   return lines.map(({ prefix, entry }) => ({ prefix, entry: entry && withState(entry, stateOf) }))
 }
 
@@ -48,21 +48,36 @@ export async function listSnapshots(
   workspace: ConfiguredWorkspace,
   options: { readonly all: boolean; readonly limit?: number },
 ): Promise<readonly SnapshotLine[]> {
-  const [stateOf, snapshots] = await Promise.all([dataStates(workspace), workspace.git.snapshots()])
-  return snapshots
+  const snapshots = (await workspace.git.snapshots())
     .filter((each) => options.all || (each.environment === workspace.environment.name && each.trigger !== 'safety'))
     .slice(0, options.limit)
-    .map((snapshot) => ({ ...snapshot, state: stateOf(snapshot) }))
+  const stateOf = await dataStates(workspace, snapshots)
+  return snapshots.map((snapshot) => ({ ...snapshot, state: stateOf(snapshot) }))
 }
 
+/** So few are asked for one by one; for more, one listing of the store is faster. */
+const askedSingly = 200
+
 /** A clone without a store can still show its history: then no data is here. */
-async function dataStates(workspace: ConfiguredWorkspace): Promise<(snapshot: SnapshotCommit) => DataState> {
+async function dataStates(
+  workspace: ConfiguredWorkspace,
+  snapshots: readonly SnapshotCommit[],
+): Promise<(snapshot: SnapshotCommit) => DataState> {
   const now = workspace.ports.now()
-  const present = (await hasStore(workspace)) ? await (await openStore(workspace)).manifests() : new Set<string>()
+  const present = (await hasStore(workspace))
+    ? await manifestsOf(await openStore(workspace), snapshots)
+    : new Set<string>()
   return (snapshot) => {
     if (present.has(snapshot.manifest)) return 'here'
     return snapshot.expiresAt !== undefined && snapshot.expiresAt < now ? 'expired' : 'missing'
   }
+}
+
+async function manifestsOf(store: Store, snapshots: readonly SnapshotCommit[]): Promise<ReadonlySet<string>> {
+  if (snapshots.length > askedSingly) return store.manifests()
+  const digests = snapshots.map((snapshot) => snapshot.manifest)
+  const here = await Promise.all(digests.map((digest) => store.hasManifest(digest)))
+  return new Set(digests.filter((_, i) => here[i]))
 }
 
 async function hasStore(workspace: Workspace): Promise<boolean> {
