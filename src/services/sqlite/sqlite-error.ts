@@ -12,6 +12,15 @@ const kinds: Readonly<Record<number, ErrorCode>> = {
   26: 'damaged',
 }
 
+const writable =
+  'SQLite writes beside the database too: is its folder on a read-only file system, or not writable for this user?'
+
+const hints: Readonly<Record<number, string>> = {
+  8: writable,
+  13: 'make room on that file system and run the command again',
+  14: writable,
+}
+
 export function resultCode(error: unknown): number | undefined {
   const code = (error as { errcode?: unknown } | null)?.errcode
   return typeof code === 'number' ? code & 0xff : undefined
@@ -35,6 +44,6 @@ export function sqliteError(path: string, error: unknown): EnvError {
   if (code === undefined) return new EnvError('unavailable', `${path}: ${messageOf(error)}`, { cause: error })
   return new EnvError(isBusy(error) ? 'busy' : (kinds[code] ?? 'refused'), `${path}: SQLite says ${messageOf(error)}`, {
     cause: error,
-    ...(code === 13 ? { hint: 'make room on that file system and run the command again' } : {}),
+    ...(hints[code] === undefined ? {} : { hint: hints[code] }),
   })
 }
