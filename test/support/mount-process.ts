@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import type { ServiceRecord } from '../../src/domain/manifest.ts'
 import type { Staged } from '../../src/domain/swap.ts'
+import { compiledEnvironment } from './compiled.ts'
 import type { MountBench } from './mount-bench.ts'
 import type { MountJob, MountWord } from './mount-swap-process.ts'
 
@@ -18,6 +19,7 @@ export async function killedAfter(
 ): Promise<boolean> {
   const child = fork(fileURLToPath(new URL('./mount-swap-process.ts', import.meta.url)), {
     execArgv: ['--no-warnings'],
+    env: compiledEnvironment,
   })
   const { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed } = bench.context
   const context = { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed }
@@ -39,6 +41,7 @@ export async function asUser(
   chownSync(privateDirectory, user.uid, user.gid)
   const child = fork(fileURLToPath(new URL('./mount-swap-process.ts', import.meta.url)), {
     execArgv: ['--no-warnings'],
+    env: compiledEnvironment,
     ...user,
   })
   const { name, environmentKey, projectDirectory, forbidden, allowed } = bench.context

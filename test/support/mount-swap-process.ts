@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import type { ServiceRecord } from '../../src/domain/manifest.ts'
 import type { Staged } from '../../src/domain/swap.ts'
 import files from '../../src/services/files.ts'
@@ -26,6 +27,7 @@ export type MountJob = {
 export type MountWord = { readonly code: string; readonly message: string }
 
 process.once('message', async (job: MountJob) => {
+  flushCompileCache()
   let steps = 0
   const trace = () => {
     if (++steps === (job.task === 'stage' ? -1 : job.step)) process.kill(process.pid, 'SIGKILL')

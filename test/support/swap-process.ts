@@ -1,9 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { Staged } from '../../src/domain/swap.ts'
 import { loadDriver } from '../../src/services/registry.ts'
 import type { ServiceContext } from '../../src/services/service-driver.ts'
+import { compiledEnvironment } from './compiled.ts'
 import { MemoryContent } from './memory-content.ts'
 
 /** What another process shall do with a service, as plain data. */
@@ -28,7 +30,10 @@ type Word = { readonly staged?: Staged; readonly held?: true; readonly failed?: 
 
 /** Runs a job in a process of its own and waits for its end, by itself or by SIGKILL. */
 export async function startSwapProcess(job: SwapJob): Promise<SwapOutcome> {
-  const child = fork(fileURLToPath(import.meta.url), ['run'], { execArgv: ['--no-warnings'] })
+  const child = fork(fileURLToPath(import.meta.url), ['run'], {
+    execArgv: ['--no-warnings'],
+    env: compiledEnvironment,
+  })
   let staged: Staged | undefined
   let failed: string | undefined
   child.on('message', (word: Word) => {
@@ -53,6 +58,7 @@ async function run(job: SwapJob): Promise<void> {
     if (steps === job.killAtStep) process.kill(process.pid, 'SIGKILL')
   }
   const driver = await loadDriver(job.type)
+  flushCompileCache()
   const signal = new AbortController().signal
   const service = await driver.open(job.config, { ...job.context, foreign: new Set(), trace, signal })
   if (job.task === 'hold for a capture') {
