@@ -463,7 +463,43 @@ describe('where things are staged', () => {
     expect(treeText(bench.root)).toBe(wanted)
     expect(before).toEqual(absent)
     await bench.restore(absent)
-    expect(readdirSync(bench.root)).toEqual([])
+    expect(readdirSync(path.dirname(bench.root))).toEqual([])
+  })
+
+  test('a mount on another file system comes back from a file in its place, and that file by undo', async () => {
+    const bench = await elsewhere()
+    makeOddTree(bench.root)
+    await settled()
+    const target = await bench.capture()
+    const wanted = treeText(bench.root)
+    rmSync(bench.root, { recursive: true })
+    writeFileSync(bench.root, 'not a folder')
+    await settled()
+    const ruin = treeText(bench.root)
+    const before = await bench.restore(target)
+    expect(treeText(bench.root)).toBe(wanted)
+    const swap = await bench.swap(await bench.stage(before))
+    await swap.lastCapture()
+    await swap.forward()
+    await swap.readBack()
+    expect(treeText(bench.root)).toBe(ruin)
+    await swap.back()
+    expect(treeText(bench.root)).toBe(wanted)
+    await swap.discard()
+    await bench.restore(before)
+    expect(treeText(bench.root)).toBe(ruin)
+    expect(readdirSync(path.dirname(bench.root))).toEqual(['media'])
+  })
+
+  test('a mount point cannot become the file that a snapshot has in its place', async () => {
+    const bench = await MountBench.open({ path: '/dev/shm', context: { allowed: true } })
+    const file = await MountBench.open()
+    writeFileSync(file.root, 'not a folder')
+    const safety = await file.capture()
+    const service = await bench.service()
+    await expect(
+      service.stage(safety, safety, { source: file.content, id: restoreId, progress() {} }),
+    ).rejects.toMatchObject({ code: 'refused', message: '/dev/shm is a mount point, and is no folder in the snapshot' })
   })
 
   test('folders above a mount that are gone are made, and taken away by the way back', async () => {

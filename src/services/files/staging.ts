@@ -5,7 +5,7 @@ import type { ContentSource } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged } from '../../domain/swap.ts'
-import { displayPath, isWithin } from '../../domain/tree.ts'
+import { displayPath, isWithin, parentPath } from '../../domain/tree.ts'
 import type { StageOptions } from '../service-driver.ts'
 import { type Area, aside, exists, isBegun, makeArea, nearestFolder, requireRoom } from './area.ts'
 import { ContentCache } from './content-cache.ts'
@@ -58,13 +58,7 @@ export async function stageFiles(
   live: ServiceRecord,
   options: StageOptions,
 ): Promise<Staged> {
-  const replacesFolder = target.presence === 'damaged'
-  if (replacesFolder && isMountPoint(mount.root)) {
-    throw new EnvError('refused', `${displayPath(mount.root)} is a mount point, and is no folder in the snapshot`, {
-      hint: 'unmount it',
-    })
-  }
-  const area = await makeArea(mount, options.id, replacesFolder)
+  const area = await makeArea(mount, options.id, isBeside(mount, target))
   mount.trace('files: staging area made')
   const start = {
     version: 1,
@@ -85,6 +79,26 @@ export async function stageFiles(
     progress,
     signal: mount.signal,
   })
+}
+
+/** Whether the mount's own folder goes, so that nothing can be staged in it; an ordinary user may not be able to do better. */
+function isBeside(mount: Mount, { presence }: ServiceRecord): boolean {
+  if (presence === 'present') return false
+  const isFixed = isMountPoint(mount.root)
+  if (presence === 'absent') return !isFixed && mayWriteIn(nearestFolder(parentPath(mount.root)))
+  if (!isFixed) return true
+  throw new EnvError('refused', `${displayPath(mount.root)} is a mount point, and is no folder in the snapshot`, {
+    hint: 'unmount it',
+  })
+}
+
+function mayWriteIn(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
