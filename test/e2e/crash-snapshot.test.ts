@@ -12,6 +12,7 @@ describe('a crash', { timeout: 900_000 }, () => {
       const project = await copyOf(template)
       await crashAt(project, words, 'GIT_ENV_KILL_AT', step)
       await expectWhole(project, [bad])
+      expect(await project.ok('verify', '--data')).toContain('no damage found')
       const count = (await project.json<unknown[]>('log', '--snapshots')).length
       expect(count === 1 || count === 2).toBe(true)
       await project.ok('snapshot', '-m', 'again')
