@@ -1,6 +1,8 @@
 import { Output } from './cli/output.ts'
 import { run } from './cli/program.ts'
 import { TerminalProgress } from './cli/terminal-progress.ts'
+import { EnvError } from './domain/errors.ts'
+import { cancelled } from './usecases/capture.ts'
 import { packageVersion, wire } from './wiring.ts'
 
 /** Runs one command of the CLI; resolves to its exit status. `entry` is the file that starts this program. */
@@ -28,6 +30,7 @@ export async function main(argv: readonly string[], entry: string): Promise<numb
     return 0
   } catch (error) {
     progress.end()
-    return output.error(error)
+    const isCut = controller.signal.aborted && !(error instanceof EnvError)
+    return output.error(isCut ? cancelled() : error)
   }
 }

@@ -23,9 +23,9 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
     version: packageVersion(),
     now: () => new Date(),
     newId: () => ulid().toLowerCase(),
-    openGit: async (directory) => {
+    openGit: async (directory, own = signal) => {
       const { openGitRepository } = await import('./git/open-repository.ts')
-      return openGitRepository(directory, { environment, signal })
+      return openGitRepository(directory, { environment, signal: own })
     },
     driverTypes: driverTypes(),
     loadDriver,

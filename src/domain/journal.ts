@@ -33,6 +33,8 @@ export type Journal = {
   readonly partial: boolean
   /** How the code came to the target, which decides how undo goes back. */
   readonly codeMode: 'append' | 'detach' | 'reset' | 'none' | 'untouched'
+  /** Names of the services and mounts that it is about: staging may have begun for one that is no participant yet. */
+  readonly services: readonly string[]
   readonly participants: readonly Participant[]
   readonly heldMicros?: number
 }

@@ -2,9 +2,13 @@ import type { Json } from './canonical-json.ts'
 
 /**
  * What was staged: plain data, kept in the journal, from which another process can finish after a crash. Never a secret.
- * `way` says how it will be swapped, where that differs from what the probe said.
+ * `way` says how it will be swapped, where that differs from what the probe said; `warnings` what will not be exactly as it was, for people.
  */
-export type Staged = { readonly way?: 'rename' | 'in place'; readonly [key: string]: Json | undefined }
+export type Staged = {
+  readonly way?: 'rename' | 'in place'
+  readonly warnings?: readonly string[]
+  readonly [key: string]: Json | undefined
+}
 
 export type SwapState = 'before' | 'between' | 'after'
 

@@ -112,7 +112,7 @@ function busy(holder: Activity, now: Date): EnvError {
     'busy',
     `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`,
     {
-      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}) and try again`,
+      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}), or give --wait`,
       details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
     },
   )

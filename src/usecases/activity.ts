@@ -1,5 +1,6 @@
 import { EnvError } from '../domain/errors.ts'
 import { type ActivityLock, acquireActivity, readActivity } from '../system/activity-lock.ts'
+import { cancelled } from './capture.ts'
 import { recoverFirst } from './recover.ts'
 import type { Finished } from './swap-journal.ts'
 import type { Workspace } from './workspace.ts'
@@ -43,7 +44,7 @@ async function takeLock(workspace: Workspace, options: ActivityOptions): Promise
       const activity = await readActivity(file)
       if (activity) ports.progress.phase(`waiting for git env ${activity.command}`)
       await new Promise((resolve) => setTimeout(resolve, 300))
-      ports.signal.throwIfAborted()
+      if (ports.signal.aborted) throw cancelled()
     }
   }
 }

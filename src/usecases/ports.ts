@@ -9,7 +9,8 @@ export type Ports = {
   now(): Date
   /** A new lower-case ULID, greater than every one that this process made before. */
   newId(): string
-  openGit(directory: string): Promise<GitRepository>
+  /** `signal`: another than the command's, for what its end must not cut short. */
+  openGit(directory: string, signal?: AbortSignal): Promise<GitRepository>
   readonly driverTypes: readonly string[]
   loadDriver(type: string): Promise<ServiceDriver>
   /** Throws `not-found` or `refused` when the store is absent or another one than `id`; undefined: any. */

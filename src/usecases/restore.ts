@@ -13,7 +13,7 @@ import type { RestorePlan } from './plan-restore.ts'
 import { recoverFirst } from './recover.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { finishJournal } from './swap-journal.ts'
-import { type ConfiguredWorkspace, ownedPaths } from './workspace.ts'
+import { type ConfiguredWorkspace, ownedPaths, uninterrupted } from './workspace.ts'
 
 export type RestoreResult = {
   readonly id: string
@@ -45,6 +45,7 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
     safety: safety.id,
     partial: plan.parts.some((part) => part.only !== undefined),
     codeMode: plan.codeMode,
+    services: services.map((service) => service.name),
     participants: [],
   }
   await stageAll(plan, journal, safety)
@@ -105,6 +106,7 @@ async function stageAll(plan: RestorePlan, start: Journal, safety: Manifest): Pr
       })
       const { name, driver } = part.service
       const order = staged.way ?? part.probe.swap
+      for (const text of staged.warnings ?? []) ports.progress.warn(`${name}: ${text}`)
       journal = withParticipant(journal, { name, kind: driver.kind, order, staged })
       await state.writeJournal(journal)
       ports.trace(`restore: ${name} staged`)
@@ -118,7 +120,7 @@ async function stageAll(plan: RestorePlan, start: Journal, safety: Manifest): Pr
     ports.trace('journal: staged')
   } catch (error) {
     await plan.close()
-    await finishJournal(workspace, journal, 'back')
+    await finishJournal(await uninterrupted(workspace), journal, 'back')
     throw ports.signal.aborted ? cancelled() : error
   } finally {
     ports.progress.end()
@@ -177,6 +179,7 @@ async function superviseGuard(
   await shareActivity(state.activityFile(workspace.worktreeKey), guard.pid)
   const cancel = () => guard.cancel()
   ports.signal.addEventListener('abort', cancel)
+  if (ports.signal.aborted) cancel()
   try {
     const message = await guard.ended
     if (message?.done) return { before: message.before, heldMicros: message.heldMicros }

@@ -38,8 +38,7 @@ export async function finishJournal(
     { ...workspace, environment: environmentOf(journal.ref ?? undefined) },
     journal.config,
   )
-  const names = journal.participants.filter((each) => each.kind !== 'code').map((each) => each.name)
-  const services = await openServices(configured, names)
+  const services = await openServices(configured, journal.services)
   try {
     return await new JournalRun(configured, journal, services, isCancelled).run(wish)
   } finally {

@@ -42,6 +42,13 @@ export async function openWorkspace(ports: Ports, directory: string): Promise<Wo
   }
 }
 
+/** The same workspace, out of reach of a Ctrl-C: for going back after one. */
+export async function uninterrupted<W extends Workspace>(workspace: W): Promise<W> {
+  const { signal } = new AbortController()
+  const git = await workspace.ports.openGit(workspace.directory, signal)
+  return { ...workspace, git, ports: { ...workspace.ports, signal } }
+}
+
 /** With the configuration of the work tree, or `configText` where a journal kept another. */
 export async function configure(workspace: Workspace, configText?: string): Promise<ConfiguredWorkspace> {
   const text = configText ?? (await readConfigText(workspace))

@@ -9,7 +9,10 @@ export function treeFingerprint(directory: string, options: { readonly skip?: re
   // File names are bytes: one character each here.
   const visit = (relative: string) => {
     if (options.skip?.includes(relative)) return
-    const full = Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(relative, 'latin1')])
+    const full = Buffer.concat([
+      Buffer.from(relative === '' ? directory : `${directory}/`),
+      Buffer.from(relative, 'latin1'),
+    ])
     const stats = lstatSync(full, { bigint: true })
     const head = `${relative || '.'} ${(stats.mode & 0o177777n).toString(8)} ${stats.mtimeNs}`
     if (stats.isSymbolicLink()) lines.push(`${head} -> ${readlinkSync(full)}`)

@@ -43,8 +43,9 @@ export const define: DefineCommand = (command, context) => {
     .action(async (name: string, options: Options) => {
       if (options.continue || options.abort) return recover(context, options.abort ? 'abort' : 'continue')
       refuseContradiction(options)
-      const workspace = await configuredWorkspace(context)
-      await alone(context, workspace, { command: 'restore', wait: options.wait }, async () => {
+      await alone(context, await workspaceOf(context), { command: 'restore', wait: options.wait }, async () => {
+        // Opened now: what ran before may have changed branch and configuration.
+        const workspace = await configuredWorkspace(context)
         const plan = await planRestore(workspace, {
           snapshot: name,
           ...(options.only === undefined ? {} : { only: options.only }),

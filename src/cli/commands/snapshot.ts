@@ -3,7 +3,7 @@ import { summaryLines } from '../../domain/record-summary.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
 import { type SnapshotResult, snapshot } from '../../usecases/snapshot.ts'
 import { storeLocation } from '../../usecases/workspace.ts'
-import { alone, configuredWorkspace, type DefineCommand, list } from '../context.ts'
+import { alone, configuredWorkspace, type DefineCommand, list, workspaceOf } from '../context.ts'
 import type { Output } from '../output.ts'
 import { relativePath } from '../paths.ts'
 
@@ -30,20 +30,27 @@ export const define: DefineCommand = (command, context) => {
     .option('--wait', 'wait for another activity to end')
     .addHelpText('after', examples)
     .action(async (options: Options) => {
-      const workspace = await configuredWorkspace(context)
-      const result = await alone(context, workspace, { command: 'snapshot', wait: options.wait }, () =>
-        snapshot(workspace, {
-          message: options.message ?? '',
-          ...(options.name === undefined ? {} : { name: options.name }),
-          ...(options.only === undefined ? {} : { only: options.only }),
-          live: options.live ?? false,
-          withChanges: options.withChanges ?? false,
-          side: options.side ?? false,
-          dryRun: options.dryRun ?? false,
-        }),
+      const ran = await alone(
+        context,
+        await workspaceOf(context),
+        { command: 'snapshot', wait: options.wait },
+        async () => {
+          // Opened now: what ran before may have changed branch and configuration.
+          const workspace = await configuredWorkspace(context)
+          const result = await snapshot(workspace, {
+            message: options.message ?? '',
+            ...(options.name === undefined ? {} : { name: options.name }),
+            ...(options.only === undefined ? {} : { only: options.only }),
+            live: options.live ?? false,
+            withChanges: options.withChanges ?? false,
+            side: options.side ?? false,
+            dryRun: options.dryRun ?? false,
+          })
+          return { result, store: storeLocation(workspace) }
+        },
       )
-      printSnapshot(context.output, result, relativePath(storeLocation(workspace), context.directory))
-      context.output.result(result)
+      printSnapshot(context.output, ran.result, relativePath(ran.store, context.directory))
+      context.output.result(ran.result)
     })
 }
 

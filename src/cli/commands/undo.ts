@@ -1,6 +1,6 @@
 import { executeRestore } from '../../usecases/restore.ts'
 import { planUndo } from '../../usecases/undo.ts'
-import { alone, configuredWorkspace, type DefineCommand } from '../context.ts'
+import { alone, configuredWorkspace, type DefineCommand, workspaceOf } from '../context.ts'
 import { printRestored } from './restore.ts'
 
 export const define: DefineCommand = (command, context) => {
@@ -14,8 +14,9 @@ Brings back what was there at the moment of the last restore: data, files, code,
 A second undo goes one restore further back. Nothing is lost by it: --redo brings back what was there at the undo.`,
     )
     .action(async (options: { redo?: boolean; wait?: boolean }) => {
-      const workspace = await configuredWorkspace(context)
-      await alone(context, workspace, { command: 'undo', wait: options.wait }, async () => {
+      await alone(context, await workspaceOf(context), { command: 'undo', wait: options.wait }, async () => {
+        // Opened now: what ran before may have changed branch and configuration.
+        const workspace = await configuredWorkspace(context)
         const plan = await planUndo(workspace, { redo: options.redo ?? false })
         try {
           printRestored(context, plan, await executeRestore(plan))

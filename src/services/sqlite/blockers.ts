@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises'
+import path from 'node:path'
 import { systemCode } from '../../domain/errors.ts'
 
 /** A process of this machine that is in the way. */
@@ -52,8 +53,11 @@ async function hasOpen(pid: number, file: string): Promise<boolean> {
 }
 
 async function named(pid: number): Promise<Blocker> {
-  const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'a process')
-  return { pid, command: command.trim() }
+  const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  const program = path.basename(words.split('\0', 1)[0]!)
+  // The kernel's own name of a process is that of its main thread, which runtimes such as Node change.
+  const command = program || (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'a process')).trim()
+  return { pid, command }
 }
 
 /** `node (12) and sqlite3 (13)`. */

@@ -41,7 +41,7 @@ export class LiveSession {
   async #busy(limitMs: number): Promise<EnvError> {
     const blockers = await writersOf(this.#path, new Set([process.pid, this.worker.pid]))
     const who = blockers.length > 0 ? nameBlockers(blockers) : 'another process'
-    return new EnvError('busy', `${this.#path} is being written by ${who}, for more than ${limitMs} ms`, {
+    return new EnvError('busy', `${this.#path} is being written by ${who}, for more than ${Math.round(limitMs)} ms`, {
       hint: 'wait for its transaction to end, or end it, and run the command again',
       details: { blockers },
     })
