@@ -16,6 +16,7 @@ function journal(id: string, operation: Operation, snapshot: string): Journal {
     safety: '',
     partial: false,
     codeMode: 'append',
+    services: [],
     participants: [],
   }
 }
