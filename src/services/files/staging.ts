@@ -154,6 +154,49 @@ export async function stageRevision(
     foreignOwners: staged.foreignOwners + written.foreignOwners,
     inexactTimes: staged.inexactTimes + written.inexactTimes,
     warnings: warningsOf(written),
+  } as unknown as { [key: string]: Json }
+}
+
+async function planAgain(mount: Mount, staged: StagedFiles, source: ContentSource): Promise<Plan> {
+  const clock = new FileClock(mount.privateDirectory)
+  const selection = new Selection(staged.only ?? undefined)
+  // Outside the hold there is time to let what was written just now become distinguishable from what comes next.
+  if (staged.revision === 0) await clock.settle(clock.nowNs())
+  const startNs = clock.nowNs()
+  return makePlan({
+    mount,
+    target: await TargetTree.open(staged.target, source, mount.scope, selection),
+    safety: () => readStored(staged.safety, source),
+    contents: new LiveContents(mount, await ContentCache.load(mount.privateDirectory), clock),
+    selection,
+    isSettled: (ctimeNs) => isClearlyBefore(ctimeNs, startNs),
+    user: ordinaryUser(),
+  })
+}
+
+/** What an ordinary user could not do halfway through is refused before anything is done. */
+function refuseForbidden(mount: Mount, plan: Plan): void {
+  const user = ordinaryUser()
+  if (user === undefined) return
+  const folders = new Set<string>()
+  for (const { path } of [...plan.removals, ...plan.puts]) folders.add(folderOf(mount, path).toString('latin1'))
+  for (const root of folders) {
+    const folder = nearestFolder(root)
+    const stat = lstatSync(folder)
+    // The owner of a folder of the mount may open it; the one around the mount is not the mount's.
+    if (stat.uid === user && isWithin(mount.root, root)) continue
+    try {
+      accessSync(folder, constants.W_OK | constants.X_OK)
+    } catch (cause) {
+      throw new EnvError(
+        'refused',
+        `${shownFolder(mount, root, folder)} belongs to user ${stat.uid} and cannot be written to`,
+        {
+          cause,
+          hint: 'give this user the right to write there, or restore as a user who has it',
+        },
+      )
+    }
   }
 }
 
