@@ -70,13 +70,15 @@ export function withoutTrace(text: string): string {
   return text.replaceAll(/^trace .*\n/gm, '')
 }
 
+const patienceMs = 60_000
+
 /** Asks every few milliseconds, until there is an answer. */
 export async function until<T>(ask: () => T | undefined, what: string): Promise<T> {
-  const deadline = performance.now() + 20_000
+  const deadline = performance.now() + patienceMs
   for (;;) {
     const answer = ask()
     if (answer !== undefined) return answer
-    if (performance.now() > deadline) throw new Error(`waited 20 s in vain for ${what}`)
+    if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
