@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import type { EnvError } from '../../domain/errors.ts'
 import { Operations } from './operations.ts'
@@ -40,6 +41,8 @@ if (process.send) {
   // Ctrl-C reaches the whole process group; the parent decides when the database is let go.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  // It will be killed, and so must say now what is worth keeping.
+  flushCompileCache()
   let last: Promise<void> = Promise.resolve()
   process.on('message', (request: Request) => {
     last = last.then(() => answer(request))
