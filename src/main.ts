@@ -14,10 +14,12 @@ export async function main(argv: readonly string[], entry: string): Promise<numb
     write: (text) => process.stderr.write(text),
   })
   const controller = new AbortController()
+  let abortedAt: number | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // A second Ctrl-C ends it at once; the next command then recovers.
-      if (controller.signal.aborted) process.exit(130)
+      // One Ctrl-C arrives several times: from the terminal, from git and from the launcher. A later one ends it at once; the next command recovers.
+      if (abortedAt === undefined) abortedAt = performance.now()
+      else if (performance.now() - abortedAt > 1000) process.exit(130)
       controller.abort()
     })
   }

@@ -11,14 +11,18 @@ export function printDifferences(output: Output, result: DiffResult, options: { 
   for (const [service, differences] of services) {
     output.line(`${service}: ${totals(differences)}`)
     const shown = differences.slice(0, options.lines)
-    for (const row of columns(shown.map((each) => [`${signs[each.change]} ${each.name}`, amount(each)])))
+    for (const row of columns(
+      shown.map((each) => [`${signs[each.change]} ${each.kind === 'schema' ? 'the schema' : each.name}`, amount(each)]),
+    ))
       output.line(row)
     const more = differences.length - shown.length
     if (more > 0 && options.lines > 0) output.line(`  … and ${formatCount(more)} more; --all shows them`)
   }
   if (services.size === 0) output.line('data: no difference')
   const { code } = result
-  if (code) output.line(`code: ${countChanges(code.added, code.changed, code.removed, 'file') || 'no difference'}`)
+  const committed = code && countChanges(code.added, code.changed, code.removed, 'file')
+  const uncommitted = result.uncommitted ? `${plural(result.uncommitted, 'uncommitted file')}` : ''
+  if (code) output.line(`code: ${[committed, uncommitted].filter(Boolean).join('; ') || 'no difference'}`)
 }
 
 function totals(differences: readonly Difference[]): string {
@@ -47,7 +51,7 @@ function amount({ kind, before, after }: Difference): string {
   if (kind !== 'table' && kind !== 'file') return ''
   const text = (value: number) => (kind === 'table' ? plural(value, 'row') : formatBytes(value))
   if (before !== undefined && after !== undefined)
-    return before === after ? text(after) : `${text(before)} → ${text(after)}`
+    return before === after ? `${text(after)}, contents differ` : `${text(before)} → ${text(after)}`
   const value = after ?? before
   return value === undefined ? '' : text(value)
 }

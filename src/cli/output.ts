@@ -62,7 +62,12 @@ export class Output {
       })
     }
     const terminal = createInterface({ input: process.stdin, output: process.stderr })
-    const answer = await terminal.question(`${question} [y/N] `).finally(() => terminal.close())
+    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
+    const answer = await Promise.race([terminal.question(`${question} [y/N] `), closed])
+      .catch(() => {
+        throw new EnvError('cancelled', 'cancelled', { hint: 'nothing was changed' })
+      })
+      .finally(() => terminal.close())
     if (!/^y(es)?$/i.test(answer.trim()))
       throw new EnvError('refused', 'not confirmed', { hint: 'nothing was changed' })
   }

@@ -50,7 +50,7 @@ export async function run(argv: readonly string[], context: Context, version: st
         new URL(`./commands/${known}${extension}`, import.meta.url).href
       )
       module.define(command, context)
-      command.addHelpText('after', `\nExit codes: git env --help lists them.`)
+      command.addHelpText('after', `\nExit codes: git env -h lists them.`)
     }
   }
   try {

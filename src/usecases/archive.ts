@@ -1,5 +1,6 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { EnvError } from '../domain/errors.ts'
 import type { ServiceRecord, StreamRecord } from '../domain/manifest.ts'
 
 /**
@@ -20,7 +21,10 @@ export function listingName(record: ServiceRecord, stream: StreamRecord): string
 
 /** A folder beside what is written or read, gone afterwards. */
 export async function withTemporary<T>(parent: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(path.join(await realpath(parent), '.git-env-export-'))
+  const make = async () => mkdtemp(path.join(await realpath(parent), '.git-env-export-'))
+  const directory = await make().catch((cause: unknown) => {
+    throw new EnvError('unavailable', `${parent} cannot be written to`, { cause })
+  })
   try {
     return await work(directory)
   } finally {

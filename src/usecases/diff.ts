@@ -6,7 +6,7 @@ import type { DiffStat } from '../git/git-repository.ts'
 import { capture } from './capture.ts'
 import type { RestorePlan } from './plan-restore.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
-import { type ConfiguredWorkspace, closeAll, openServices, openStore } from './workspace.ts'
+import { type ConfiguredWorkspace, closeAll, countUncommitted, openServices, openStore } from './workspace.ts'
 
 /** One table or file that is not the same on both sides. */
 export type Difference = {
@@ -28,6 +28,8 @@ export type DiffResult = {
   readonly differences: readonly Difference[]
   /** Tracked files that differ; undefined when one side is not a commit. */
   readonly code: DiffStat | undefined
+  /** Changed and untracked files of the work tree, where it is one of the sides. */
+  readonly uncommitted?: number
 }
 
 /** `git env diff`: a snapshot against another, or against what is there now when `to` is undefined. */
@@ -49,11 +51,13 @@ export async function diff(
     return { from: from.id, to: to.id, differences, code: await git.diffStat(manifest.code.commit, after.code.commit) }
   }
   const head = await git.head()
+  const uncommitted = await countUncommitted(workspace)
   return withLive(workspace, request.only, async (live) => ({
     from: from.id,
     to: 'live',
     differences: await collect(before, { ...live, records: wanted(live.records) }),
     code: head.commit === undefined ? undefined : await git.diffStat(manifest.code.commit, head.commit),
+    uncommitted,
   }))
 }
 
@@ -66,7 +70,13 @@ export async function previewRestore(plan: RestorePlan): Promise<DiffResult> {
     const only = plan.parts.find((part) => part.service.name === difference.service)?.only
     return only?.some((name) => difference.name === name || difference.name.startsWith(`${name}/`)) ?? true
   })
-  return { from: 'live', to: plan.manifest.id, differences, code: plan.codePreview }
+  return {
+    from: 'live',
+    to: plan.manifest.id,
+    differences,
+    code: plan.codePreview,
+    ...(plan.codePreview ? { uncommitted: plan.uncommitted } : {}),
+  }
 }
 
 /** Reads what is there as a snapshot would, and stores nothing; what was read can be looked into while `work` runs. */

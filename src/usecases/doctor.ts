@@ -88,7 +88,8 @@ async function checkIgnored(workspace: ConfiguredWorkspace, service: ServiceStat
   const resource = bytePath(service.path)
   if (!isWithin(top, resource) || workspace.git.topLevel === undefined) return []
   const relative = resource.slice(top.length + 1)
-  if (await workspace.git.isIgnored(relative)) return []
+  // A folder that is not there is known as one by the slash alone.
+  if ((await workspace.git.isIgnored(relative)) || (await workspace.git.isIgnored(`${relative}/`))) return []
   return [
     {
       subject: service.name,

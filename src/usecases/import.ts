@@ -8,9 +8,11 @@ import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { ChunkProfile, Content, ContentSink } from '../domain/content.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
-import { decodeManifest } from '../domain/manifest-codec.ts'
+import { decodeManifest, encodeManifest } from '../domain/manifest-codec.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { decodeTree } from '../domain/tree.ts'
+import type { SnapshotCommit } from '../git/git-repository.ts'
+import type { Store } from '../store/store.ts'
 import { type ArchiveIndex, archivePath, archiveVersion, listingName, withTemporary } from './archive.ts'
 import { recordManifest } from './snapshot.ts'
 import { type ConfiguredWorkspace, openStore } from './workspace.ts'
@@ -23,11 +25,12 @@ export async function importSnapshot(workspace: ConfiguredWorkspace, file: strin
     workspace.ports.progress.phase('importing')
     await readArchive(file, directory)
     const { manifest, index } = await readHead(directory, file)
-    await refuseUnknownCode(workspace, manifest)
+    const recorded = await recordOf(workspace, store, manifest)
     const writer = store.writer()
     try {
       for (const record of manifest.services) await importService(record, index, directory, writer)
-      await recordManifest(workspace, writer, manifest, 'side')
+      if (recorded) await writer.finish(manifest)
+      else await recordManifest(workspace, writer, manifest, 'side')
       return manifest
     } catch (error) {
       await writer.abort()
@@ -38,11 +41,21 @@ export async function importSnapshot(workspace: ConfiguredWorkspace, file: strin
   })
 }
 
-async function refuseUnknownCode(workspace: ConfiguredWorkspace, manifest: Manifest): Promise<void> {
-  if (await workspace.git.snapshot(manifest.id)) {
+/** The snapshot commit, where Git has it and only its data is not here, as in a clone. */
+async function recordOf(
+  workspace: ConfiguredWorkspace,
+  store: Store,
+  manifest: Manifest,
+): Promise<SnapshotCommit | undefined> {
+  const known = await workspace.git.snapshot(manifest.id)
+  if (known && (await store.hasManifest(known.manifest))) {
     throw new EnvError('refused', `snapshot ${shortId(manifest.id)} is already in this repository`)
   }
-  if ((await workspace.git.commit(manifest.code.commit)) !== undefined) return
+  if (known && known.manifest !== hash('sha256', encodeManifest(manifest))) {
+    throw new EnvError('refused', `snapshot ${shortId(manifest.id)} in this repository is not the one in the archive`)
+  }
+  if (known) return known
+  if ((await workspace.git.commit(manifest.code.commit)) !== undefined) return undefined
   throw new EnvError(
     'refused',
     `the snapshot belongs to commit ${manifest.code.commit}, which this repository does not have`,

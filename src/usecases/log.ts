@@ -1,3 +1,4 @@
+import { EnvError } from '../domain/errors.ts'
 import type { LogEntry, SnapshotCommit } from '../git/git-repository.ts'
 import type { Store } from '../store/store.ts'
 import { type ConfiguredWorkspace, openStore, type Workspace } from './workspace.ts'
@@ -17,6 +18,7 @@ export async function history(
   options: { readonly from?: string; readonly limit: number },
 ): Promise<readonly LogLine[]> {
   const { from = 'HEAD', limit } = options
+  await refuseUnknown(workspace, from)
   const entries = await workspace.git.log({ from, limit, environment: workspace.environment.name })
   const stateOf = await dataStates(
     workspace,
@@ -25,12 +27,18 @@ export async function history(
   return entries.map((entry) => withState(entry, stateOf))
 }
 
+async function refuseUnknown({ git }: ConfiguredWorkspace, revision: string): Promise<void> {
+  if (revision === 'HEAD' || (await git.commit(revision))) return
+  throw new EnvError('not-found', `no commit is called ${JSON.stringify(revision)}`)
+}
+
 /** The same as a drawing. */
 export async function graph(
   workspace: ConfiguredWorkspace,
   options: { readonly from?: string; readonly limit: number },
 ): Promise<readonly { readonly prefix: string; readonly entry: LogLine | undefined }[]> {
   const { from = 'HEAD', limit } = options
+  await refuseUnknown(workspace, from)
   const lines = await workspace.git.graph({ from, limit, environment: workspace.environment.name })
   const stateOf = await dataStates(
     workspace,

@@ -2,12 +2,20 @@ import { EnvError } from '../domain/errors.ts'
 import type { Journal, Operation } from '../domain/journal.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
 import { shortId } from '../domain/snapshot-id.ts'
+import { decodeTree, displayPath } from '../domain/tree.ts'
 import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
 import { type Selection, selectParts } from './selection.ts'
-import { type ConfiguredWorkspace, closeAll, openServices, openStore, ownedPaths } from './workspace.ts'
+import {
+  type ConfiguredWorkspace,
+  closeAll,
+  countUncommitted,
+  openServices,
+  openStore,
+  ownedPaths,
+} from './workspace.ts'
 
 export type RestoreRequest = {
   /** What people call a snapshot; see resolve-snapshot.ts. */
@@ -46,11 +54,15 @@ export type RestorePlan = {
   readonly title: string
   readonly snapshot: SnapshotCommit
   readonly manifest: Manifest
+  /** The manifest with the chosen services alone. */
+  readonly needed: Manifest
   readonly parts: readonly Part[]
   readonly codeMode: Journal['codeMode']
   readonly codeTarget: CodeTarget
   readonly undo: UndoOptions
   readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
+  /** Files of the work tree that are not as HEAD has them, or not in it. */
+  readonly uncommitted: number
   /** Configured, but not in the snapshot: left as they are. */
   readonly leftAlone: readonly string[]
   close(): Promise<void>
@@ -70,7 +82,8 @@ export async function planRestore(
   const selection = selectParts(workspace.config, manifest, request)
   const services = await openServices(workspace, selection.names)
   try {
-    await checkStored(workspace, store, snapshot, selection)
+    await checkStored(workspace, store, snapshot, selection.needed, { data: false })
+    await refuseUnknownParts(store, selection)
     const parts: Part[] = []
     for (const service of services) parts.push(await partOf(service, selection))
     const codeMode = undo.mode ?? codeModeOf(workspace, request)
@@ -83,6 +96,7 @@ export async function planRestore(
       title: undo.title ?? titleOf(snapshot),
       snapshot,
       manifest,
+      needed: selection.needed,
       parts,
       codeMode,
       codeTarget,
@@ -91,6 +105,7 @@ export async function planRestore(
         codeMode === 'untouched' || codeMode === 'none'
           ? undefined
           : await workspace.git.code.preview(codeTarget, { exclude }),
+      uncommitted: codeMode === 'untouched' ? 0 : await countUncommitted(workspace),
       leftAlone: selection.leftAlone,
       close: () => closeAll(services),
     }
@@ -138,19 +153,22 @@ async function readManifest(store: Store, snapshot: SnapshotCommit): Promise<Man
   }
 }
 
-/** Damage is found before the first byte reaches a service. */
-async function checkStored(
+/** Damage is found before the first byte reaches a service: with `data` every stored byte is read, else only looked for. */
+export async function checkStored(
   workspace: ConfiguredWorkspace,
   store: Store,
   snapshot: SnapshotCommit,
-  selection: Selection,
+  needed: Manifest,
+  options: { readonly data: boolean },
 ): Promise<void> {
   const { progress, signal } = workspace.ports
-  const bytes = selection.needed.services.reduce((sum, service) => sum + service.bytes, 0)
-  progress.phase('checking the snapshot', bytes)
+  if (options.data) {
+    const bytes = needed.services.reduce((sum, service) => sum + service.bytes, 0)
+    progress.phase('checking the snapshot', bytes)
+  }
   let last = 0
-  const damages = await store.check(selection.needed, {
-    data: true,
+  const damages = await store.check(needed, {
+    ...options,
     signal,
     progress: (done) => {
       progress.advance(done - last)
@@ -161,14 +179,27 @@ async function checkStored(
   if (damages.length === 0) return
   const first = damages[0]!
   const more = damages.length > 1 ? `, and ${damages.length - 1} more` : ''
-  throw new EnvError(
-    'damaged',
-    `snapshot ${shortId(snapshot.id)} cannot be restored: ${first.object} ${first.reason}${more}`,
-    {
-      hint: 'nothing was changed; git env verify --data lists which snapshots are hit',
-      details: { damages },
-    },
-  )
+  const message = `snapshot ${shortId(snapshot.id)} cannot be restored: ${first.object} ${first.reason}${more}`
+  throw new EnvError('damaged', message, {
+    hint: 'nothing was changed; git env verify --data lists which snapshots are hit',
+    details: { damages },
+  })
+}
+
+/** A table or path that the snapshot does not hold is found before anything is taken or staged. */
+async function refuseUnknownParts(store: Store, { needed, only }: Selection): Promise<void> {
+  for (const record of needed.services) {
+    const missing = new Set(only.get(record.name))
+    for (const object of record.objects) missing.delete(object.name)
+    for (const stream of record.streams.filter((each) => each.kind === 'tree' && missing.size > 0)) {
+      for await (const entry of decodeTree(store.read(stream.content))) missing.delete(displayPath(entry.path))
+    }
+    for (const name of missing) {
+      throw new EnvError('not-found', `the snapshot holds no ${JSON.stringify(name)} in ${record.name}`, {
+        hint: 'git env show lists tables; git env diff lists tables and files that differ',
+      })
+    }
+  }
 }
 
 async function partOf(service: Service, selection: Selection): Promise<Part> {

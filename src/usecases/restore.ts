@@ -9,7 +9,7 @@ import type { SnapshotCommit } from '../git/git-repository.ts'
 import { shareActivity } from '../system/activity-lock.ts'
 import { cancelled } from './capture.ts'
 import { errorOf } from './error-data.ts'
-import type { RestorePlan } from './plan-restore.ts'
+import { checkStored, type RestorePlan } from './plan-restore.ts'
 import { recoverFirst } from './recover.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { finishJournal } from './swap-journal.ts'
@@ -30,6 +30,7 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
   const { ports, environment } = workspace
   const id = ports.newId()
   const services = plan.parts.map((part) => part.service)
+  await checkStored(workspace, plan.store, plan.snapshot, plan.needed, { data: true })
   const safety = await takeSafety(plan)
   ports.trace('restore: safety snapshot taken')
   const journal: Journal = {

@@ -2,7 +2,7 @@ import { EnvError } from '../domain/errors.ts'
 import { formatBytes, formatMicros, plural } from '../domain/format-text.ts'
 import type { CodeRecord, Manifest, Trigger } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
-import { isSnapshotName } from '../domain/snapshot-id.ts'
+import { isSnapshotName, shortId } from '../domain/snapshot-id.ts'
 import { snapshotMessage } from '../domain/snapshot-message.ts'
 import type { CodeStatus, Head } from '../git/git-repository.ts'
 import type { Service } from '../services/service-driver.ts'
@@ -46,6 +46,7 @@ export async function snapshot(workspace: ConfiguredWorkspace, request: Snapshot
       hint: 'letters, digits, . _ + -, at most 64, and nothing that could be an id or "latest"',
     })
   }
+  if (request.name !== undefined) await refuseTaken(workspace, request.name)
   const store = await openStore(workspace)
   const services = await openServices(workspace, request.only)
   try {
@@ -55,6 +56,14 @@ export async function snapshot(workspace: ConfiguredWorkspace, request: Snapshot
   } finally {
     await closeAll(services)
   }
+}
+
+async function refuseTaken({ git, environment }: ConfiguredWorkspace, name: string): Promise<void> {
+  const taken = (await git.snapshots()).find((each) => each.name === name && each.environment === environment.name)
+  if (!taken) return
+  throw new EnvError('refused', `snapshot ${shortId(taken.id)} of ${environment.name} has the name ${name} already`, {
+    hint: 'choose another name',
+  })
 }
 
 /** A snapshot that a person takes holds all that is configured: what is not there is a mistake, not a state to keep. */

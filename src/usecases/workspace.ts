@@ -183,6 +183,18 @@ function refuseOverlap(services: readonly Service[]): void {
   }
 }
 
+/** How many files of the work tree are not as HEAD has them, or not in it. */
+export async function countUncommitted(workspace: ConfiguredWorkspace): Promise<number> {
+  if (workspace.git.topLevel === undefined) return 0
+  const services = await openServices(workspace)
+  try {
+    const { changed, untracked } = await workspace.git.code.status({ exclude: ownedPaths(workspace, services) })
+    return changed.length + untracked.length
+  } finally {
+    await closeAll(services)
+  }
+}
+
 /** Paths below the top level that belong to mounts and services, relative, as byte strings: the code's part leaves them alone. */
 export function ownedPaths(workspace: Workspace, services: readonly Service[]): ReadonlySet<string> {
   const top = bytePath(workspace.directory)

@@ -19,6 +19,7 @@ type Options = {
   detach?: boolean
   reset?: boolean
   dryRun?: boolean
+  all?: boolean
   yes?: boolean
   wait?: boolean
   continue?: boolean
@@ -35,6 +36,7 @@ export const define: DefineCommand = (command, context) => {
     .option('--detach', 'leave the branch, and check the snapshot out detached')
     .option('--reset', 'move the branch back instead of appending a commit to it')
     .option('--dry-run', 'show per table and file what would change, and change nothing')
+    .option('--all', 'with --dry-run: every table and file, however many')
     .option('-y, --yes', 'do not ask')
     .option('--wait', 'wait for another activity to end')
     .option('--continue', 'finish a restore that was cut short')
@@ -54,7 +56,7 @@ export const define: DefineCommand = (command, context) => {
           code: options.detach ? 'detach' : options.reset ? 'reset' : 'append',
         })
         try {
-          if (options.dryRun) return await dryRun(context, plan)
+          if (options.dryRun) return await dryRun(context, plan, options.all ? Number.POSITIVE_INFINITY : 40)
           printPlan(context, plan)
           await context.output.confirm('restore?', options.yes ?? false)
           printRestored(context, plan, await executeRestore(plan))
@@ -112,8 +114,9 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
     swapText(service.driver.kind, probe.swap),
   ])
   if (codePreview) {
-    const { added, changed, removed, setAside } = codePreview
-    const text = `${plural(added + changed + removed, 'file')} to change${setAside > 0 ? `, ${plural(setAside, 'uncommitted file')} set aside` : ''}`
+    const { added, changed, removed } = codePreview
+    const aside = plan.uncommitted > 0 ? `, ${plural(plan.uncommitted, 'uncommitted file')} kept for undo` : ''
+    const text = `${plural(added + changed + removed, 'file')} to change${aside}`
     rows.push(['code', text, ''])
   }
   for (const row of columns(rows)) output.line(row)
@@ -126,13 +129,13 @@ function swapText(kind: 'service' | 'mount', swap: 'rename' | 'in place'): strin
   return swap === 'in place' ? 'writers wait while it is written' : 'swapped in milliseconds'
 }
 
-async function dryRun({ output }: Context, plan: RestorePlan): Promise<void> {
+async function dryRun({ output }: Context, plan: RestorePlan, lines: number): Promise<void> {
   const preview = await previewRestore(plan)
   const bytes = plan.parts.reduce((sum, part) => sum + part.record.bytes, 0)
   output.line(
     `restoring ${shortId(plan.snapshot.id)} ${printable(plan.snapshot.message)} (${formatBytes(bytes)}) would change:`,
   )
-  printDifferences(output, preview, { lines: 40 })
+  printDifferences(output, preview, { lines })
   output.result(preview)
 }
 
