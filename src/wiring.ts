@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { monotonicFactory } from 'ulid'
 import { driverTypes, loadDriver } from './services/registry.ts'
@@ -75,7 +76,11 @@ function makeTrace(environment: Surroundings['environment']): Trace {
 
 /** In a session of its own: a Ctrl-C at the terminal or the end of this process does not reach it. */
 function startGuard(entry: string, options: { readonly journal: string; readonly directory: string }): Guard {
-  const environment = { ...process.env }
+  // Relative paths in it are relative to here, and the guard starts elsewhere.
+  const environment: Record<string, string | undefined> = { ...process.env }
+  for (const name of ['GIT_DIR', 'GIT_WORK_TREE', 'GIT_COMMON_DIR', 'GIT_INDEX_FILE', 'GIT_OBJECT_DIRECTORY']) {
+    if (environment[name]) environment[name] = path.resolve(environment[name])
+  }
   environment['GIT_ENV_KILL_AT'] = environment['GIT_ENV_KILL_GUARD_AT'] ?? '0'
   const child = spawn(process.execPath, [...process.execArgv, entry, 'guard', options.journal], {
     cwd: options.directory,
@@ -90,6 +95,7 @@ function startGuard(entry: string, options: { readonly journal: string; readonly
   })
   return {
     pid: child.pid!,
+    go: () => child.stdin!.write('go\n'),
     cancel: () => child.stdin!.write('cancel\n'),
     ended: new Promise((resolve, reject) => {
       child.on('error', reject)

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { printable } from '../domain/format-text.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { asActivity } from '../usecases/activity.ts'
@@ -70,5 +70,7 @@ export function columns(rows: readonly (readonly string[])[], indent = '  '): st
 
 /** A comma-separated option that may be given several times. */
 export function list(value: string, earlier: readonly string[] = []): string[] {
-  return [...earlier, ...value.split(',').filter((item) => item !== '')]
+  const items = value.split(',').filter((item) => item !== '')
+  if (items.length === 0) throw new InvalidArgumentError('a name is needed')
+  return [...earlier, ...items]
 }

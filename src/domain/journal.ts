@@ -21,8 +21,9 @@ export type Journal = {
   readonly startedAt: string
   /** Full ref of the environment; null for a detached HEAD. */
   readonly ref: string | null
-  /** Top folder of the work tree. */
+  /** Top folder of the work tree, and its name among those of the repository. */
   readonly worktree: string
+  readonly worktreeKey: string
   /** The configuration's text when the restore began: the code step may replace the file. */
   readonly config: string
   /** The snapshot that is brought back, and the safety snapshot of what was there. */
@@ -67,6 +68,8 @@ export type UndoEntry = {
   readonly after?: string
   readonly codeMode: Journal['codeMode']
   readonly ref: string | null
+  /** The configuration's text then: it says where the data was brought to, and is to be brought back from. */
+  readonly config: string
 }
 
 export const emptyUndoLog: UndoLog = { version: 1, position: 0, last: '', entries: [] }
@@ -86,6 +89,7 @@ export function enter(log: UndoLog, journal: Journal, before: string): UndoLog {
       before,
       codeMode: journal.codeMode,
       ref: journal.ref,
+      config: journal.config,
     }
     const kept = [...entries.slice(0, position), entry].slice(-maxUndoEntries)
     return { version: 1, last: journal.id, entries: kept, position: kept.length }

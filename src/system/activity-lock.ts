@@ -1,4 +1,5 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import path from 'node:path'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
@@ -22,7 +23,7 @@ export async function acquireActivity(file: string, command: string, now: Date):
   for (let attempt = 0; attempt < 20; attempt++) {
     if (await createWhole(file, mine)) return lockOf(file)
     const holder = await readActivity(file)
-    if (holder?.owners.some(isAlive)) throw busy(holder, now)
+    if (holder?.owners.some(isAlive)) throw busy(file, holder, now)
     await takeAway(file, holder)
   }
   throw new EnvError('busy', `the lock ${file} changes hands too fast`, { hint: 'try again' })
@@ -35,22 +36,18 @@ export async function shareActivity(file: string, pid: number): Promise<void> {
   await replaceWhole(file, { ...holder, owners: [...holder.owners, identify(pid)] })
 }
 
-/** Adds this process to a lock that another took and may no longer hold: for the guard of a command that may be gone by now. */
-export async function joinActivity(file: string, command: string, now: Date): Promise<ActivityLock> {
+/** The lock that another process took and shared with this one. Throws `busy` when it is somebody else's. */
+export async function ownActivity(file: string): Promise<ActivityLock> {
   const holder = await readActivity(file)
-  const owners = holder?.owners.filter((owner) => owner.pid !== process.pid && isAlive(owner)) ?? []
-  await mkdir(path.dirname(file), { recursive: true })
-  await replaceWhole(file, {
-    command: holder?.command ?? command,
-    startedAt: holder?.startedAt ?? now.toISOString(),
-    owners: [...owners, identify(process.pid)],
-  })
-  return lockOf(file)
+  const me = identify(process.pid)
+  if (holder?.owners.some((owner) => owner.pid === me.pid && owner.started === me.started)) return lockOf(file)
+  throw new EnvError('busy', `the lock ${file} is not shared with this process`)
 }
 
 export async function readActivity(file: string): Promise<Activity | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as Activity
+    const activity = JSON.parse(await readFile(file, 'utf8')) as Activity | null
+    return Array.isArray(activity?.owners) ? activity : undefined
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
     throw error
@@ -105,14 +102,15 @@ async function takeAway(file: string, dead: Activity | undefined): Promise<void>
   await rm(aside, { force: true })
 }
 
-function busy(holder: Activity, now: Date): EnvError {
+function busy(file: string, holder: Activity, now: Date): EnvError {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(holder.startedAt)) / 1000))
   const owner = holder.owners.find(isAlive)
+  const elsewhere = owner?.host === hostname() ? '' : `; if that machine is gone, remove ${file}`
   return new EnvError(
     'busy',
     `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`,
     {
-      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}), or give --wait`,
+      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}), or give --wait${elsewhere}`,
       details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
     },
   )

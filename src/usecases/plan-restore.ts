@@ -1,3 +1,4 @@
+import { configFileName, parseConfig } from '../domain/config.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Journal, Operation } from '../domain/journal.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
@@ -63,6 +64,8 @@ export type RestorePlan = {
   readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
   /** Files of the work tree that are not as HEAD has them, or not in it. */
   readonly uncommitted: number
+  /** Services whose place in the snapshot's own configuration is another: the data goes where the present one says. */
+  readonly moved: readonly string[]
   /** Configured, but not in the snapshot: left as they are. */
   readonly leftAlone: readonly string[]
   close(): Promise<void>
@@ -106,6 +109,7 @@ export async function planRestore(
           ? undefined
           : await workspace.git.code.preview(codeTarget, { exclude }),
       uncommitted: codeMode === 'untouched' ? 0 : await countUncommitted(workspace),
+      moved: codeMode === 'untouched' || codeMode === 'none' ? [] : await movedServices(workspace, manifest),
       leftAlone: selection.leftAlone,
       close: () => closeAll(services),
     }
@@ -215,6 +219,16 @@ async function partOf(service: Service, selection: Selection): Promise<Part> {
     )
   }
   return { service, record, only: selection.only.get(service.name), probe: await service.probe() }
+}
+
+async function movedServices({ git, config }: ConfiguredWorkspace, manifest: Manifest): Promise<string[]> {
+  const bytes = await git.readFile(manifest.code.commit, configFileName)
+  if (!bytes) return []
+  const then = await parseConfig(Buffer.from(bytes).toString('utf8'), undefined).catch(() => undefined)
+  return config.services.flatMap(({ name, settings }) => {
+    const before = then?.services.find((service) => service.name === name)?.settings['path']
+    return before !== undefined && before !== settings['path'] ? [`${name} (${String(before)})`] : []
+  })
 }
 
 function codeModeOf(workspace: ConfiguredWorkspace, request: RestoreRequest): Journal['codeMode'] {

@@ -25,6 +25,8 @@ export type Ports = {
 
 export interface Guard {
   readonly pid: number
+  /** Lets it begin: the lock names it by now. Without this it ends with the process that started it. */
+  go(): void
   /** Asks it to give up, which it does unless the swap has begun. */
   cancel(): void
   /** Ends with the guard: its last message, or undefined when it died without one. */

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { EnvError } from '../domain/errors.ts'
-import type { Journal, Participant } from '../domain/journal.ts'
+import type { Journal, Operation, Participant } from '../domain/journal.ts'
 import type { Manifest } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
 import { shortId } from '../domain/snapshot-id.ts'
@@ -41,6 +41,7 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
     startedAt: ports.now().toISOString(),
     ref: environment.ref ?? null,
     worktree: workspace.directory,
+    worktreeKey: workspace.worktreeKey,
     config: workspace.configText,
     snapshot: manifest.id,
     safety: safety.id,
@@ -51,7 +52,7 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
   }
   await stageAll(plan, journal, safety)
   await plan.close()
-  const before = await superviseGuard(workspace, id)
+  const before = await superviseGuard(workspace, id, operation)
   return { id, snapshot: plan.snapshot, ...before, parts: services.map((service) => service.name) }
 }
 
@@ -173,11 +174,13 @@ async function stageCode(plan: RestorePlan, journal: Journal, safety: Manifest):
 async function superviseGuard(
   workspace: ConfiguredWorkspace,
   id: string,
+  operation: Operation,
 ): Promise<{ before: string; heldMicros: number }> {
   const { ports, state } = workspace
   ports.progress.phase('swapping')
   const guard = ports.startGuard({ journal: id, directory: workspace.directory })
   await shareActivity(state.activityFile(workspace.worktreeKey), guard.pid)
+  guard.go()
   const cancel = () => guard.cancel()
   ports.signal.addEventListener('abort', cancel)
   if (ports.signal.aborted) cancel()
@@ -188,8 +191,9 @@ async function superviseGuard(
     const [finished] = await recoverFirst(workspace)
     if (finished?.before !== undefined) return { before: finished.before, heldMicros: finished.journal.heldMicros ?? 0 }
     const { last, entries, position } = await state.undoLog(workspace.worktreeKey)
-    const entry = last === id ? entries[position - 1] : undefined
-    if (entry) return { before: entry.before, heldMicros: 0 }
+    const entry = last === id ? entries[operation === 'undo' ? position : position - 1] : undefined
+    const before = operation === 'undo' ? entry?.after : entry?.before
+    if (before !== undefined) return { before, heldMicros: 0 }
     throw new EnvError('unavailable', 'the process that swaps the data was killed; everything is as it was', {
       hint: 'try again',
     })

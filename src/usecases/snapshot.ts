@@ -92,6 +92,11 @@ export async function takeSnapshot(
 ): Promise<SnapshotResult> {
   const { ports, git, environment } = workspace
   const head = await git.head()
+  if (head.ref !== undefined && environment.ref !== undefined && head.ref !== environment.ref) {
+    throw new EnvError('refused', `the branch was switched from ${environment.name} meanwhile`, {
+      hint: 'run the command again',
+    })
+  }
   const placement = take.side || head.ref === undefined || git.topLevel === undefined ? 'side' : 'branch'
   const commit = await refuseUnready(workspace, head, placement)
   const exclude = ownedPaths(workspace, services)

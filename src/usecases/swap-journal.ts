@@ -84,13 +84,9 @@ class JournalRun {
         if (wish === 'back') return await this.#goBack()
         await this.#commit()
       }
-      if (this.#journal.state === 'committing') {
-        if (wish === 'back') return await this.#goBack()
-        await this.#swap()
-      }
-      if (this.#journal.state === 'backing' || (this.#journal.state === 'done' && wish === 'back'))
-        return await this.#goBack()
-      if (this.#journal.state === 'done') await this.#settle()
+      if (this.#journal.state === 'committing') await this.#swap()
+      if (this.#journal.state === 'backing') return await this.#goBack()
+      if (this.#journal.state === 'done') await this.#settleOrSay()
       return await this.#tidyUp(this.#journal.state === 'settled' ? 'forward' : 'back')
     } finally {
       await this.#release()
@@ -158,9 +154,10 @@ class JournalRun {
   }
 
   async #swap(): Promise<void> {
+    const recovering = this.#heldSince === undefined
     try {
       // A recovery comes here without a hold: writers may have gone on since, so it holds again and captures again.
-      if (this.#heldSince === undefined) {
+      if (recovering) {
         await this.#hold()
         await this.#captureLast()
       }
@@ -173,19 +170,25 @@ class JournalRun {
       const heldMicros = await this.#release()
       await this.#write('done', { heldMicros })
     } catch (error) {
+      // In a recovery writers may have gone on since the crash in what was swapped already: going back would lose what they wrote.
+      if (recovering) throw this.#unfinished(error, messageOf(error))
       await this.#goBackAfter(error)
     }
   }
 
+  #unfinished(cause: unknown, reason: string): EnvError {
+    const { worktree, id, operation } = this.#journal
+    return new EnvError('unfinished', `the ${operation} is not finished: ${reason}`, {
+      cause,
+      hint: `nothing is lost, all is kept under ${id}; when the cause is mended: git env recover, in ${worktree}`,
+    })
+  }
+
   async #goBackAfter(error: unknown): Promise<never> {
-    const { worktree, id } = this.#journal
     try {
       await this.#goBack()
     } catch (second) {
-      throw new EnvError('unfinished', `the restore could be neither finished nor taken back: ${messageOf(second)}`, {
-        cause: error,
-        hint: `nothing is lost, all is kept under restore ${id}; when the cause is mended: git env recover, in ${worktree}`,
-      })
+      throw this.#unfinished(error, `it could be neither finished nor taken back: ${messageOf(second)}`)
     }
     throw error instanceof EnvError
       ? new EnvError(error.code, `${error.message}; everything was put back as it was`, {
@@ -207,6 +210,18 @@ class JournalRun {
     }
     await this.#write('aborted')
     return this.#tidyUp('back')
+  }
+
+  /** From here on everything is swapped and read back: only what was there before is not stored yet. */
+  async #settleOrSay(): Promise<void> {
+    try {
+      await this.#settle()
+    } catch (error) {
+      throw this.#unfinished(
+        error,
+        `all is swapped and read back, but what was there before could not be stored: ${messageOf(error)}`,
+      )
+    }
   }
 
   /** Captures what was set aside: it becomes what undo brings back. */

@@ -3,7 +3,7 @@ import { EnvError } from '../domain/errors.ts'
 import type { UndoEntry } from '../domain/journal.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { planRestore, type RestorePlan, titleOf } from './plan-restore.ts'
-import type { ConfiguredWorkspace } from './workspace.ts'
+import { type ConfiguredWorkspace, configure } from './workspace.ts'
 
 /** Plans to take the last restore back, or with `redo` the last undo. Carried out by `executeRestore`, like every restore. */
 export async function planUndo(
@@ -27,12 +27,17 @@ export async function planUndo(
     workspace.git.snapshot(entry.snapshot),
     workspace.git.snapshot(options.redo ? entry.before : entry.snapshot),
   ])
-  return planRestore({ ...workspace, environment }, request, options.redo ? 'redo' : 'undo', {
-    title: `restore of ${restored ? titleOf(restored) : shortId(entry.snapshot)}`,
-    mode: attaching ? 'reset' : entry.codeMode,
-    ...(attaching ? { ref: entry.ref! } : {}),
-    ...(replaced?.changes === undefined ? {} : { undone: replaced.changes }),
-  })
+  return planRestore(
+    await configure({ ...workspace, environment }, entry.config),
+    request,
+    options.redo ? 'redo' : 'undo',
+    {
+      title: `restore of ${restored ? titleOf(restored) : shortId(entry.snapshot)}`,
+      mode: attaching ? 'reset' : entry.codeMode,
+      ...(attaching ? { ref: entry.ref! } : {}),
+      ...(replaced?.changes === undefined ? {} : { undone: replaced.changes }),
+    },
+  )
 }
 
 async function nextStep(

@@ -11,6 +11,7 @@ function journal(id: string, operation: Operation, snapshot: string): Journal {
     startedAt: '2026-01-01T00:00:00.000Z',
     ref: 'refs/heads/main',
     worktree: '/project',
+    worktreeKey: 'main',
     config: '',
     snapshot,
     safety: '',

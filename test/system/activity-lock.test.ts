@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { acquireActivity, joinActivity, readActivity, shareActivity } from '../../src/system/activity-lock.ts'
+import { acquireActivity, ownActivity, readActivity, shareActivity } from '../../src/system/activity-lock.ts'
 import { identify, isAlive } from '../../src/system/process-identity.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -54,8 +54,9 @@ describe('the lock of an activity', () => {
     expect((await readActivity(file))?.owners.map((owner) => owner.pid)).toEqual([command.pid])
     command.kill('SIGKILL')
     await once(command, 'exit')
-    const joined = await joinActivity(file, 'recover', now)
-    expect((await readActivity(file))?.owners.map((owner) => owner.pid)).toEqual([process.pid])
+    await expect(ownActivity(file)).rejects.toMatchObject({ code: 'busy' })
+    await shareActivity(file, process.pid)
+    const joined = await ownActivity(file)
     await joined.release()
     expect(existsSync(file)).toBe(false)
   })

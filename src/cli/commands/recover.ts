@@ -1,3 +1,4 @@
+import { openJournals } from '../../usecases/recover.ts'
 import { alone, type DefineCommand, workspaceOf } from '../context.ts'
 
 export const define: DefineCommand = (command, context) => {
@@ -10,7 +11,7 @@ Every command that changes something does this first. At boot, it brings an envi
     )
     .action(async (options: { wait?: boolean }) => {
       const workspace = await workspaceOf(context)
-      const before = (await workspace.state.journals()).length
+      const before = (await openJournals(workspace)).length
       await alone(context, workspace, { command: 'recover', wait: options.wait }, async () => {})
       if (before === 0) context.output.line('nothing was cut short')
       context.output.result({ recovered: before })

@@ -8,6 +8,7 @@ import { planRestore, type RestorePlan } from '../../usecases/plan-restore.ts'
 import { recoverFirst } from '../../usecases/recover.ts'
 import { snapshotNames } from '../../usecases/resolve-snapshot.ts'
 import { executeRestore, type RestoreResult } from '../../usecases/restore.ts'
+import { planUndo } from '../../usecases/undo.ts'
 import { alone, type Context, columns, configuredWorkspace, type DefineCommand, list, workspaceOf } from '../context.ts'
 import { printDifferences } from '../differences.ts'
 
@@ -95,6 +96,14 @@ async function recover(context: Context, choice: 'continue' | 'abort'): Promise<
       )
     }
     if (finished.length === 0) context.output.line('no restore was cut short')
+    // Its swap had begun: everything is safe only once it is finished, and then undone like any other.
+    const begun = finished.find(({ direction }) => direction === 'forward')
+    if (choice === 'abort' && begun) {
+      const redo = begun.journal.operation === 'undo'
+      const plan = await planUndo(await configuredWorkspace(context), { redo })
+      printRestored(context, plan, await executeRestore(plan))
+      return
+    }
     context.output.result(
       finished.map(({ direction, journal }) => ({ id: journal.id, snapshot: journal.snapshot, direction })),
     )
@@ -120,6 +129,10 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
     rows.push(['code', text, ''])
   }
   for (const row of columns(rows)) output.line(row)
+  for (const name of plan.moved)
+    output.warn(
+      `${printable(name)} was elsewhere then: the data goes where the configuration says now, and the restored code may look where it was`,
+    )
   for (const name of leftAlone) output.warn(`${name} is not in this snapshot and stays as it is`)
   output.line('  what is there now is kept: git env undo brings it back')
 }
