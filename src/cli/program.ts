@@ -35,7 +35,10 @@ export async function run(argv: readonly string[], context: Context, version: st
     .configureOutput({ outputError: () => {} })
     .addHelpText('after', `\nExit codes:\n${exitCodeLines()}`)
   const name = argv.find((argument) => !argument.startsWith('-')) ?? ''
-  for (const [known, summary] of [...Object.entries(commands), ...[...hidden].map((each) => [each, ''] as const)]) {
+  // One command needs no other: making all of them would take longer than many a command itself.
+  const all = { ...commands, ...Object.fromEntries([...hidden].map((each) => [each, ''])) }
+  const made = Object.hasOwn(all, name) ? { [name]: all[name]! } : all
+  for (const [known, summary] of Object.entries(made)) {
     const command = program
       .command(known, { hidden: hidden.has(known) })
       .summary(summary)

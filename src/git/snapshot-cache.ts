@@ -1,8 +1,9 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { Trigger } from '../domain/manifest.ts'
 import type { SnapshotCommit } from './git-repository.ts'
 
-const version = 1
+const version = 2
 /** So few are read from Git faster than from a file; and so few new ones are not worth writing it again. */
 export const worthCaching = 64
 
@@ -14,7 +15,7 @@ export async function readSnapshotCache(file: string): Promise<CachedSnapshots> 
   try {
     const [found, rows] = JSON.parse(await readFile(file, 'utf8')) as [number, [string, CachedRow | null][]]
     if (found !== version) return new Map()
-    return new Map(rows.map(([commit, row]) => [commit, row && fromRow(row)]))
+    return new Map(rows.map(([commit, row]) => [commit, row && fromRow(commit, row)]))
   } catch {
     return new Map()
   }
@@ -33,14 +34,60 @@ export async function writeSnapshotCache(file: string, cached: CachedSnapshots):
   }
 }
 
-type CachedRow = Omit<SnapshotCommit, 'createdAt' | 'expiresAt'> & { createdAt: number; expiresAt: number | undefined }
+/** As an array, in which ten thousand are read twice as fast as with the names of their members. */
+type CachedRow = [
+  id: string,
+  parent: string,
+  tree: string,
+  environment: string,
+  message: string,
+  trigger: Trigger,
+  manifest: string,
+  code: string,
+  partial: boolean,
+  createdAt: number,
+  expiresAt: number | null,
+  name: string | null,
+  changes: string | null,
+]
 
 function toRow(snapshot: SnapshotCommit): CachedRow {
-  return { ...snapshot, createdAt: snapshot.createdAt.getTime(), expiresAt: snapshot.expiresAt?.getTime() }
+  const { id, parent, tree, environment, message, trigger, manifest, code, partial, createdAt } = snapshot
+  const { expiresAt, name = null, changes = null } = snapshot
+  const times = [createdAt.getTime(), expiresAt?.getTime() ?? null] as const
+  return [id, parent, tree, environment, message, trigger, manifest, code, partial, ...times, name, changes]
 }
 
-function fromRow(row: CachedRow): SnapshotCommit {
-  const { name, changes } = row
-  const expiresAt = row.expiresAt === undefined ? undefined : new Date(row.expiresAt)
-  return { ...row, name, changes, createdAt: new Date(row.createdAt), expiresAt }
+function fromRow(commit: string, row: CachedRow): SnapshotCommit {
+  const [
+    id,
+    parent,
+    tree,
+    environment,
+    message,
+    trigger,
+    manifest,
+    code,
+    partial,
+    createdAt,
+    expiresAt,
+    name,
+    changes,
+  ] = row
+  return {
+    id,
+    commit,
+    parent,
+    tree,
+    environment,
+    name: name ?? undefined,
+    message,
+    trigger,
+    manifest,
+    code,
+    partial,
+    createdAt: new Date(createdAt),
+    expiresAt: expiresAt === null ? undefined : new Date(expiresAt),
+    changes: changes ?? undefined,
+  }
 }

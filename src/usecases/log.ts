@@ -1,7 +1,7 @@
 import { EnvError } from '../domain/errors.ts'
 import type { LogEntry, SnapshotCommit } from '../git/git-repository.ts'
 import type { Store } from '../store/store.ts'
-import { type ConfiguredWorkspace, openStore, type Workspace } from './workspace.ts'
+import { type ConfiguredWorkspace, openStore } from './workspace.ts'
 
 /** Whether a snapshot can be restored from this store: the store's answer, not Git's. */
 type DataState = 'here' | 'expired' | 'missing'
@@ -56,10 +56,11 @@ export async function listSnapshots(
   workspace: ConfiguredWorkspace,
   options: { readonly all: boolean; readonly limit?: number },
 ): Promise<readonly SnapshotLine[]> {
-  const snapshots = (await workspace.git.snapshots())
+  const [all, store] = await Promise.all([workspace.git.snapshots(), storeIfAny(workspace)])
+  const snapshots = all
     .filter((each) => options.all || (each.environment === workspace.environment.name && each.trigger !== 'safety'))
     .slice(0, options.limit)
-  const stateOf = await dataStates(workspace, snapshots)
+  const stateOf = await dataStates(workspace, snapshots, store)
   return snapshots.map((snapshot) => ({ ...snapshot, state: stateOf(snapshot) }))
 }
 
@@ -70,11 +71,11 @@ const askedSingly = 200
 async function dataStates(
   workspace: ConfiguredWorkspace,
   snapshots: readonly SnapshotCommit[],
+  opened?: Store,
 ): Promise<(snapshot: SnapshotCommit) => DataState> {
   const now = workspace.ports.now()
-  const present = (await hasStore(workspace))
-    ? await manifestsOf(await openStore(workspace), snapshots)
-    : new Set<string>()
+  const store = opened ?? (await storeIfAny(workspace))
+  const present = store ? await manifestsOf(store, snapshots) : new Set<string>()
   return (snapshot) => {
     if (present.has(snapshot.manifest)) return 'here'
     return snapshot.expiresAt !== undefined && snapshot.expiresAt < now ? 'expired' : 'missing'
@@ -88,6 +89,6 @@ async function manifestsOf(store: Store, snapshots: readonly SnapshotCommit[]): 
   return new Set(digests.filter((_, i) => here[i]))
 }
 
-async function hasStore(workspace: Workspace): Promise<boolean> {
-  return (await workspace.state.storeId()) !== undefined
+async function storeIfAny(workspace: ConfiguredWorkspace): Promise<Store | undefined> {
+  return (await workspace.state.storeId()) === undefined ? undefined : openStore(workspace)
 }
