@@ -167,13 +167,13 @@ class JournalRun {
       }
       for (const { swap } of this.#bound) await swap.readBack()
       await this.#write('done')
-      const heldMicros = await this.#release()
-      await this.#write('done', { heldMicros })
     } catch (error) {
       // In a recovery writers may have gone on since the crash in what was swapped already: going back would lose what they wrote.
       if (recovering) throw this.#unfinished(error, messageOf(error))
       await this.#goBackAfter(error)
     }
+    // Writers go on: from here on nothing may lead back any more. The next write of the journal takes the number along.
+    this.#journal = { ...this.#journal, heldMicros: await this.#release() }
   }
 
   #unfinished(cause: unknown, reason: string): EnvError {
