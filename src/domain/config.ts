@@ -1,9 +1,9 @@
 import * as v from 'valibot'
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
 import type { Json } from './canonical-json.ts'
+import { configFileName } from './config-file.ts'
 import { EnvError } from './errors.ts'
 
-export const configFileName = '.git-env.yaml'
 const defaultRetentionDays = 14
 
 /** One service or mount as configured; `settings` are what its driver's schema gave. */

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
 import path from 'node:path'
 import { Document, isScalar, YAMLMap } from 'yaml'
-import { configFileName } from '../domain/config.ts'
+import { configFileName } from '../domain/config-file.ts'
 import { EnvError } from '../domain/errors.ts'
 import { bytePath } from '../domain/tree.ts'
 import type { Detected } from '../services/service-driver.ts'

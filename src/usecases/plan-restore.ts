@@ -1,4 +1,5 @@
-import { configFileName, parseConfig } from '../domain/config.ts'
+import { parseConfig } from '../domain/config.ts'
+import { configFileName } from '../domain/config-file.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Journal, Operation } from '../domain/journal.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'

@@ -1,6 +1,7 @@
 import { readFile, realpath } from 'node:fs/promises'
 import path from 'node:path'
-import { type Config, configFileName, parseConfig, type SchemaOf, type ServiceConfig } from '../domain/config.ts'
+import type { Config, SchemaOf, ServiceConfig } from '../domain/config.ts'
+import { configFileName } from '../domain/config-file.ts'
 import { type Environment, environmentOf } from '../domain/environment.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { bytePath, isWithin } from '../domain/tree.ts'
@@ -55,9 +56,15 @@ export async function configure(workspace: Workspace, configText?: string): Prom
   return withConfig(workspace, text, async (type) => (await workspace.ports.loadDriver(type)).schema)
 }
 
-/** For commands that look at history and store alone: loads no driver, and so must open no service. */
+/**
+ * For commands that look at history and store alone: loads no driver, and so must open no service.
+ * A text without the word names no store of its own, and need not be parsed to know where the store is.
+ */
 export async function configureForHistory(workspace: Workspace): Promise<ConfiguredWorkspace> {
-  return withConfig(workspace, await readConfigText(workspace), undefined)
+  const text = await readConfigText(workspace)
+  if (/store/.test(text)) return withConfig(workspace, text, undefined)
+  const config = { services: [], retentionDays: 0, store: undefined }
+  return { ...workspace, config, configText: text, allowed: false }
 }
 
 async function withConfig(
@@ -65,6 +72,7 @@ async function withConfig(
   text: string,
   schemaOf: SchemaOf | undefined,
 ): Promise<ConfiguredWorkspace> {
+  const { parseConfig } = await import('../domain/config.ts')
   const config = await parseConfig(text, schemaOf)
   return { ...workspace, config, configText: text, allowed: await workspace.state.isAllowed(config) }
 }
