@@ -22,6 +22,7 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
   const trace = makeTrace(environment)
   return {
     version: packageVersion(),
+    variables: environment,
     now: () => new Date(),
     newId: () => ulid().toLowerCase(),
     openGit: async (directory, own = signal) => {

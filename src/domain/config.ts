@@ -17,6 +17,8 @@ export type ServiceConfig = {
 /** What `.git-env.yaml` says. Services and mounts share one space of names, ordered by name. */
 export type Config = {
   readonly services: readonly ServiceConfig[]
+  /** By branch and service: names of data that do not follow the pattern with `{env}`. */
+  readonly names: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly retentionDays: number
   /** Folder of the store; undefined: the default in the Git common dir. */
   readonly store: string | undefined
@@ -36,6 +38,7 @@ const root = v.strictObject({
   mounts: v.optional(
     v.nullable(v.record(name, v.union([v.string(), v.looseObject({})], 'a mount is a path, or has a `path`'))),
   ),
+  env: v.optional(v.nullable(v.record(v.string(), v.record(name, v.pipe(v.string(), v.minLength(1)))))),
   retention: v.optional(
     v.strictObject({ days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(36500))) }),
   ),
@@ -88,8 +91,16 @@ export async function parseConfig(
   for (const [key, mount] of Object.entries(parsed.output.mounts ?? {})) {
     await add('mount', key, 'files', typeof mount === 'string' ? { path: mount } : mount)
   }
+  const names = parsed.output.env ?? {}
+  for (const [branch, given] of Object.entries(names)) {
+    const unknown = Object.keys(given).find((key) => !services.some((service) => service.name === key))
+    if (unknown === undefined) continue
+    const offset = offsetOf(document.contents, ['env', branch, unknown])
+    throw at(lines, offset, `env.${branch}.${unknown}: there is no service of this name`, fileName)
+  }
   return {
     services: services.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    names,
     retentionDays: parsed.output.retention?.days ?? defaultRetentionDays,
     store: parsed.output.store,
   }

@@ -15,7 +15,7 @@ import { FilesSwap } from './files/swap.ts'
 import type { CaptureOptions, Project, Service, ServiceContext, ServiceDriver, StageOptions } from './service-driver.ts'
 
 const schema = v.strictObject({
-  /** Absolute, or relative to the project. */
+  /** Absolute, or relative to the project; `{env}` stands for the environment's key. */
   path: v.pipe(v.string(), v.minLength(1)),
   /** Patterns of paths below the mount. One that matches a folder excludes all in it. */
   exclude: v.optional(v.array(v.pipe(v.string(), v.minLength(1)))),
@@ -28,7 +28,7 @@ const files: ServiceDriver<typeof schema> = {
   schema,
   detect: async (project: Project) => detectMounts(project),
   open: async ({ path, exclude = [] }, context) => {
-    const root = locateMount(path, context)
+    const root = locateMount(context.nameHere ?? path.replaceAll('{env}', context.environmentKey), context)
     return new FilesService(root, exclude, context)
   },
   export: exportTree,
@@ -40,12 +40,14 @@ class FilesService implements Service {
   readonly name: string
   readonly driver: ServiceDriver = files as unknown as ServiceDriver
   readonly resources: readonly string[]
+  readonly place: string
   readonly #mount: Mount
   readonly #mountAt: (root: string) => Mount
 
   constructor(root: string, exclude: readonly string[], context: ServiceContext) {
     this.name = context.name
     this.resources = [root]
+    this.place = root
     const { privateDirectory, trace, signal, name } = context
     this.#mountAt = (at) => {
       const scope = new Scope(foreignBelow(at, context.foreign), exclude)

@@ -53,6 +53,10 @@ export type ServiceContext = {
   readonly name: string
   /** What `{env}` stands for: slug and hash of the branch. */
   readonly environmentKey: string
+  /** The name of its data in this environment, where the configuration's `env:` gives one: it takes the place of the whole pattern. */
+  readonly nameHere: string | undefined
+  /** What `${NAME}` stands for: from the process's environment, else from the project's local file. Often a secret. */
+  readonly variable: (name: string) => string | undefined
   /** The work tree's top folder, absolute, real path. */
   readonly projectDirectory: string
   /** The Git common dir and the store: no mount may lie in one of them. */
@@ -76,6 +80,8 @@ export type Probe = {
   readonly versions: Readonly<Record<string, string>>
   /** The consistency that a capture can reach, and what would give more. */
   readonly rung: string
+  /** The command or statement that gives the next rung or mends what is missing, for `doctor`. */
+  readonly advice?: string
   /** What a restore does to this service: `rename` takes milliseconds, `in place` up to seconds. */
   readonly swap: 'rename' | 'in place'
   /** What will not be captured or restored exactly, and other things that `doctor` shows. */
@@ -85,8 +91,15 @@ export type Probe = {
 export interface Service {
   readonly name: string
   readonly driver: ServiceDriver
-  /** Real paths of what this service owns, for locks and for keeping mounts away from them. */
+  /** Real paths of what this service owns, for locks and for keeping mounts away from them; none where it lies in a server. */
   readonly resources: readonly string[]
+  /** Where its data is, for people: paths, or a database on a server. Never a secret. */
+  readonly place: string
+  /**
+   * Where the data lies in a server: keeps every other git-env away from it, also those of other clones and machines, until `release` or the end of
+   * this process. Throws `busy` naming who has it. Services of paths leave this out.
+   */
+  reserve?(): Promise<Reservation>
   probe(): Promise<Probe>
   /**
    * Prepares a capture: connects, and may read ahead into the sink. Writers go on.
@@ -108,6 +121,8 @@ export interface Service {
   close(): Promise<void>
 }
 
+export type Reservation = { release(): Promise<void> }
+
 export type CaptureOptions = {
   readonly damage: 'keep' | 'refuse'
   /** Take no part in the common point. */
@@ -117,7 +132,10 @@ export type CaptureOptions = {
 
 /** One capture, in this order: hold, point, release, copy, close. `close` may come at any time and releases. */
 export interface Capture {
-  /** Makes writers wait, within the limit, or throws `busy` naming who is in the way. */
+  /**
+   * One attempt to make writers wait: within the limit, a few times 10 ms, or throws `busy` naming who is in the way. After it has thrown nobody
+   * waits, and it can be called again: whoever calls tries again with growing pauses.
+   */
   hold(limitMs: number): Promise<void>
   /** Takes the point. Called while all services of the environment are held. */
   point(): Promise<void>

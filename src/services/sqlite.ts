@@ -44,6 +44,7 @@ class SqliteService implements Service {
   readonly name: string
   readonly driver = sqlite
   readonly resources: readonly string[]
+  readonly place: string
   readonly #file: string
   readonly #context: ServiceContext
   readonly #swaps: (InPlaceSwap | RenameSwap)[] = []
@@ -51,6 +52,7 @@ class SqliteService implements Service {
   constructor(file: string, context: ServiceContext) {
     this.name = context.name
     this.resources = [file]
+    this.place = file
     this.#file = file
     this.#context = context
   }

@@ -106,7 +106,7 @@ export class LocalState {
   }
 }
 
-/** Names all that consent is given to: where services and mounts lie, what would run, and the store. */
+/** Names all that consent is given to: where services and mounts lie, and the store. */
 function consentDigest(config: Config): string {
-  return hash('sha256', canonicalJson({ services: config.services, store: config.store }))
+  return hash('sha256', canonicalJson({ services: config.services, names: config.names, store: config.store }))
 }

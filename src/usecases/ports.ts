@@ -6,6 +6,8 @@ import type { Trace } from '../system/trace.ts'
 /** All that use cases need from outside; wiring.ts fills it in. */
 export type Ports = {
   readonly version: string
+  /** Of this process: what `${NAME}` in a configuration stands for. */
+  readonly variables: Readonly<Record<string, string | undefined>>
   now(): Date
   /** A new lower-case ULID, greater than every one that this process made before. */
   newId(): string

@@ -71,7 +71,7 @@ async function refuseMissing(services: readonly Service[]): Promise<void> {
   for (const service of services) {
     const probe = await service.probe()
     if (probe.presence !== 'absent') continue
-    throw new EnvError('refused', `${service.name} is not there: ${service.resources.join(', ')}`, {
+    throw new EnvError('refused', `${service.name} is not there: ${service.place}`, {
       hint: `git env restore brings it back from the latest snapshot; where it is no longer wanted, take it out of the configuration`,
     })
   }

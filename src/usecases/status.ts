@@ -46,7 +46,7 @@ export async function probeAll(workspace: ConfiguredWorkspace): Promise<ServiceS
   try {
     const statuses: ServiceStatus[] = []
     for (const service of services) {
-      const path = service.resources.join(', ')
+      const path = service.place
       statuses.push({ name: service.name, type: service.driver.type, path, probe: await service.probe() })
     }
     return statuses

@@ -9,6 +9,7 @@ import type { GitRepository } from '../git/git-repository.ts'
 import type { Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import { LocalState } from './local-state.ts'
+import { localFileName, readLocalVariables } from './local-variables.ts'
 import type { Ports } from './ports.ts'
 
 /** A repository's work tree with its environment, as a command finds it. */
@@ -63,7 +64,7 @@ export async function configure(workspace: Workspace, configText?: string): Prom
 export async function configureForHistory(workspace: Workspace): Promise<ConfiguredWorkspace> {
   const text = await readConfigText(workspace)
   if (/store/.test(text)) return withConfig(workspace, text, undefined)
-  const config = { services: [], retentionDays: 0, store: undefined }
+  const config = { services: [], names: {}, retentionDays: 0, store: undefined }
   return { ...workspace, config, configText: text, allowed: false }
 }
 
@@ -152,11 +153,14 @@ export async function closeAll(services: readonly Service[]): Promise<void> {
 async function openService(workspace: ConfiguredWorkspace, config: ServiceConfig, foreign: ReadonlySet<string>) {
   const { ports, state, environment, directory, allowed, git } = workspace
   const driver = await ports.loadDriver(config.type)
+  const local = await readLocalVariables(workspace)
   const forbidden = [git.commonDirectory, git.gitDirectory]
   if (workspace.config.store !== undefined) forbidden.push(path.resolve(directory, workspace.config.store))
   return driver.open(config.settings, {
     name: config.name,
     environmentKey: environment.key,
+    nameHere: workspace.config.names[environment.name]?.[config.name],
+    variable: (name) => ports.variables[name] ?? local.get(name),
     projectDirectory: directory,
     forbidden: await Promise.all(forbidden.map((name) => realpath(name).catch(() => name))),
     privateDirectory: state.serviceDirectory(environment.key, config.name),
@@ -206,10 +210,10 @@ export async function countUncommitted(workspace: ConfiguredWorkspace): Promise<
 /** Paths below the top level that belong to mounts and services, relative, as byte strings: the code's part leaves them alone. */
 export function ownedPaths(workspace: Workspace, services: readonly Service[]): ReadonlySet<string> {
   const top = bytePath(workspace.directory)
-  return new Set(
-    services
-      .flatMap((service) => service.resources.map(bytePath))
-      .filter((resource) => isWithin(top, resource) && resource !== top)
-      .map((resource) => resource.slice(top.length + 1)),
-  )
+  const owned = services
+    .flatMap((service) => service.resources.map(bytePath))
+    .filter((resource) => isWithin(top, resource) && resource !== top)
+    .map((resource) => resource.slice(top.length + 1))
+  // Its secrets must not get into a commit, not even into the one that keeps untracked files.
+  return new Set([...owned, localFileName])
 }

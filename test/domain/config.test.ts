@@ -36,6 +36,7 @@ describe('a configuration', () => {
         { name: 'db', kind: 'service', type: 'sqlite', settings: { path: 'a.db' } },
         { name: 'media', kind: 'mount', type: 'files', settings: { path: 'uploads' } },
       ],
+      names: {},
       retentionDays: 14,
       store: undefined,
     })
@@ -46,7 +47,13 @@ describe('a configuration', () => {
     expect((await parseConfig('services:\nmounts:\n', schemaOf)).services).toEqual([])
   })
 
+  test('gives names to the data of branches that do not follow the pattern', async () => {
+    const text = 'services:\n  db: { type: sqlite, path: "{env}.db" }\nenv:\n  main: { db: shop.db }\n'
+    expect((await parseConfig(text, schemaOf)).names).toEqual({ main: { db: 'shop.db' } })
+  })
+
   test.each([
+    ['env:\n  main: { db: shop }\n', '.git-env.yaml:2:11: env.main.db: there is no service of this name'],
     ['servces:\n  a: {}\n', '.git-env.yaml:1:1: unknown key servces'],
     ['services:\n  db:\n    type: sqlite\n    pth: a\n', '.git-env.yaml:4:5: unknown key services.db.pth'],
     ['services:\n  db: { type: sqlite }\n', '.git-env.yaml:2:3: services.db.path is missing'],

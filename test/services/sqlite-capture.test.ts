@@ -178,6 +178,8 @@ describe('what a configuration may name', () => {
     privateDirectory: path.join(projectDirectory, '.git/own'),
     allowed,
     foreign: new Set<string>(),
+    nameHere: undefined,
+    variable: () => undefined,
     trace() {},
     signal: new AbortController().signal,
   })

@@ -51,6 +51,8 @@ export class MountBench {
       privateDirectory: this.privateDirectory,
       allowed: false,
       foreign: new Set(),
+      nameHere: undefined,
+      variable: () => undefined,
       trace() {},
       signal: new AbortController().signal,
       ...this.#options.context,

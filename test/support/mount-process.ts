@@ -22,7 +22,7 @@ export async function killedAfter(
     env: compiledEnvironment,
   })
   const { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed } = bench.context
-  const context = { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed }
+  const context = { name, environmentKey, nameHere: undefined, projectDirectory, forbidden, privateDirectory, allowed }
   child.send({ context, staged, task, step } satisfies MountJob)
   const [status, signal] = (await once(child, 'exit')) as [number | null, string | null]
   expect([status, signal]).toEqual(signal === 'SIGKILL' ? [null, 'SIGKILL'] : [0, null])
@@ -46,7 +46,7 @@ export async function asUser(
   })
   const { name, environmentKey, projectDirectory, forbidden, allowed } = bench.context
   const chunks = [...bench.content.chunks.values()].map((chunk) => Buffer.from(chunk).toString('utf8'))
-  const context = { name, environmentKey, projectDirectory, forbidden, privateDirectory, allowed }
+  const context = { name, environmentKey, nameHere: undefined, projectDirectory, forbidden, privateDirectory, allowed }
   child.send({ context, task: 'stage', target, chunks } satisfies MountJob)
   const [word] = (await once(child, 'message')) as [MountWord]
   return word

@@ -7,7 +7,7 @@ import { MemoryContent } from './memory-content.ts'
 
 /** What a process of its own, perhaps of another user, shall do with a mount. */
 export type MountJob = {
-  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign'>
+  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable'>
 } & (
   | {
       readonly task: 'forward' | 'back'
@@ -33,7 +33,8 @@ process.once('message', async (job: MountJob) => {
     if (++steps === (job.task === 'stage' ? -1 : job.step)) process.kill(process.pid, 'SIGKILL')
   }
   const signal = new AbortController().signal
-  const service = await files.open({ path: 'media' }, { ...job.context, foreign: new Set(), trace, signal })
+  const variable = () => undefined
+  const service = await files.open({ path: 'media' }, { ...job.context, foreign: new Set(), variable, trace, signal })
   if (job.task === 'stage') await stage(service, job)
   else await service.swap(job.staged)[job.task]()
   process.disconnect()

@@ -40,6 +40,7 @@ export class ServiceBench {
     return {
       name: 'sample',
       environmentKey: 'main-00000000',
+      nameHere: undefined,
       projectDirectory: this.live.projectDirectory,
       forbidden: [],
       privateDirectory: this.#privateDirectory,
@@ -52,7 +53,9 @@ export class ServiceBench {
   async service(): Promise<Service> {
     const driver = await loadDriver(this.#type)
     const signal = new AbortController().signal
-    const service = await driver.open(this.live.config, { ...this.context, foreign: new Set(), trace() {}, signal })
+    const variable = (name: string) => process.env[name]
+    const context = { ...this.context, foreign: new Set<string>(), variable, trace() {}, signal }
+    const service = await driver.open(this.live.config, context)
     this.#services.push(service)
     return service
   }

@@ -12,7 +12,7 @@ import { MemoryContent } from './memory-content.ts'
 export type SwapJob = {
   readonly type: string
   readonly config: Readonly<Record<string, unknown>>
-  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign'>
+  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable'>
   readonly staged: Staged
   /** `swap`: all of it; the others hold, and are killed while they do. */
   readonly task: 'swap' | 'hold for a capture' | 'hold for a swap'
@@ -60,7 +60,8 @@ async function run(job: SwapJob): Promise<void> {
   const driver = await loadDriver(job.type)
   flushCompileCache()
   const signal = new AbortController().signal
-  const service = await driver.open(job.config, { ...job.context, foreign: new Set(), trace, signal })
+  const variable = (name: string) => process.env[name]
+  const service = await driver.open(job.config, { ...job.context, foreign: new Set(), variable, trace, signal })
   if (job.task === 'hold for a capture') {
     const capture = await service.capture(new MemoryContent(), { damage: 'keep', live: false, progress() {} })
     await capture.hold(5000)

@@ -5,7 +5,8 @@ import type { ServiceContext } from '../service-driver.ts'
 
 /** Where the database really lies: symbolic links followed, as SQLite follows them to name the files beside it. Refuses what is not ours to touch. */
 export async function locate(configured: string, context: ServiceContext): Promise<string> {
-  const named = path.resolve(context.projectDirectory, configured.replaceAll('{env}', context.environmentKey))
+  const here = context.nameHere ?? configured.replaceAll('{env}', context.environmentKey)
+  const named = path.resolve(context.projectDirectory, here)
   const real = await realPathOf(named)
   const project = await realPathOf(context.projectDirectory)
   if (!within(project, real) && !context.allowed) {
