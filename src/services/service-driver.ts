@@ -100,6 +100,9 @@ export interface Service {
    * this process. Throws `busy` naming who has it. Services of paths leave this out.
    */
   reserve?(): Promise<Reservation>
+  /** Which environment's data is there, as it was last written beside it, in the server, where applications and dump tools do not see it. */
+  marker?(): Promise<Marker | undefined>
+  setMarker?(marker: Marker): Promise<void>
   probe(): Promise<Probe>
   /**
    * Prepares a capture: connects, and may read ahead into the sink. Writers go on.
@@ -119,6 +122,13 @@ export interface Service {
   /** Drops what a staging that was cut short left behind for the restore `id`; nothing when there is nothing. */
   sweep(id: string): Promise<void>
   close(): Promise<void>
+}
+
+export type Marker = {
+  /** Full ref of the environment whose data is loaded. */
+  readonly ref: string
+  /** Id of the restore that is about to change it. */
+  readonly restoring?: string
 }
 
 export type Reservation = { release(): Promise<void> }

@@ -12,6 +12,8 @@ import { temporaryDirectory } from '../support/temporary.ts'
  */
 export type DriverSample = {
   readonly type: string
+  /** What is special about it, where a driver has several: the rights of the user, say. */
+  readonly title?: string
   /** Live data in a new private place, filled, with odd values among it. */
   create(): Promise<LiveSample>
 }
@@ -29,6 +31,8 @@ export type LiveSample = {
   fingerprint(): Promise<string>
   /** A digest of what lies beside the service and must never be touched. */
   strangers(): Promise<string>
+  /** Names of all in a server that carries this id: what is staged or set aside there for a restore. */
+  leftOver?(id: string): Promise<readonly string[]>
   /** Makes the data absent, as someone would who removes it. */
   remove(): Promise<void>
   /** Ways in which the data gets damaged, by name; none where the service cannot be damaged from outside. */
@@ -50,7 +54,7 @@ export type SampleWriter = {
 
 /** Holds a driver to the laws of src/services/service-driver.ts and src/domain/swap.ts, in their words. */
 export function describeDriver(sample: DriverSample): void {
-  describe(`the ${sample.type} driver`, () => {
+  describe(`the ${sample.type} driver${sample.title === undefined ? '' : `, ${sample.title}`}`, () => {
     describeCapture(sample)
     describeSwap(sample)
     describeCrashes(sample)

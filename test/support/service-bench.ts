@@ -122,11 +122,12 @@ export class ServiceBench {
     return startSwapProcess({ ...job, type: this.#type, config: this.live.config, context: this.context })
   }
 
-  /** What carries the restore's id, in our own folder and in the project. */
+  /** What carries the restore's id, in our own folder, in the project and in the server. */
   async leftOver(): Promise<string[]> {
     const names = await Promise.all(
       [this.#privateDirectory, this.live.projectDirectory].map((directory) => readdir(directory, { recursive: true })),
     )
-    return names.flat().filter((name) => name.includes(restoreId))
+    const inServer = (await this.live.leftOver?.(restoreId)) ?? []
+    return [...names.flat().filter((name) => name.includes(restoreId)), ...inServer]
   }
 }
