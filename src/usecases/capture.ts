@@ -2,10 +2,11 @@ import type { ContentSink } from '../domain/content.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Level, Manifest, ServiceRecord } from '../domain/manifest.ts'
 import type { Capture, Service } from '../services/service-driver.ts'
+import { holdLimitMs, holdTogether } from './hold.ts'
 import type { Ports } from './ports.ts'
 
-/** How long writers may be made to wait for a snapshot before it gives up, in milliseconds. */
-export const holdLimitMs = 5000
+/** Writers never wait longer than one attempt for a snapshot that could not be taken yet. */
+const attemptMs = 20
 
 export type Captured = {
   readonly services: readonly ServiceRecord[]
@@ -35,7 +36,7 @@ export async function capture(
         await service.capture(sink, { ...request, progress: (bytes: number) => ports.progress.advance(bytes) }),
       )
     }
-    const { heldMicros, skewMicros } = await mark(captures, request.live)
+    const { heldMicros, skewMicros } = await mark(captures, request.live, ports.signal)
     ports.trace('snapshot: point taken')
     ports.progress.phase('copying')
     const records = await copyAll(captures)
@@ -48,11 +49,13 @@ export async function capture(
 }
 
 /** The only part during which an application may wait. */
-async function mark(captures: readonly Capture[], live: boolean): Promise<{ heldMicros: number; skewMicros: number }> {
-  const start = performance.now()
-  if (!live) {
-    for (const each of captures) await each.hold(Math.max(100, holdLimitMs - (performance.now() - start)))
-  }
+async function mark(
+  captures: readonly Capture[],
+  live: boolean,
+  signal: AbortSignal,
+): Promise<{ heldMicros: number; skewMicros: number }> {
+  const options = { limitMs: holdLimitMs, longestAttemptMs: attemptMs, signal }
+  const start = live ? performance.now() : await holdTogether(captures, options)
   const held = performance.now()
   await Promise.all(captures.map((each) => each.point()))
   const taken = performance.now()

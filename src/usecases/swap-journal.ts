@@ -8,7 +8,7 @@ import type { Swap } from '../domain/swap.ts'
 import type { CodeSwap } from '../git/git-repository.ts'
 import type { Service, ServiceSwap } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
-import { holdLimitMs } from './capture.ts'
+import { holdLimitMs, holdTogether } from './hold.ts'
 import { recordManifest } from './snapshot.ts'
 import { type ConfiguredWorkspace, closeAll, configure, openServices, openStore, type Workspace } from './workspace.ts'
 
@@ -21,6 +21,9 @@ export type Finished = {
   /** The snapshot that undo brings back; undefined after a way back. */
   readonly before: string | undefined
 }
+
+/** A swap that gives up costs all that was staged, so its later attempts may be longer than those of a snapshot. */
+const longestSwapAttemptMs = 640
 
 type Bound = { readonly participant: Participant; readonly swap: Swap }
 
@@ -111,10 +114,10 @@ class JournalRun {
   async #hold(): Promise<void> {
     if (this.#heldSince !== undefined) return
     for (const { swap } of this.#bound) await swap.prepare?.()
-    for (const { swap } of this.#bound) {
-      await swap.hold(holdLimitMs)
-      this.#heldSince ??= performance.now()
-    }
+    this.#heldSince = await holdTogether(
+      this.#bound.map(({ swap }) => swap),
+      { limitMs: holdLimitMs, longestAttemptMs: longestSwapAttemptMs, signal: this.#workspace.ports.signal },
+    )
     this.#workspace.ports.trace('swap: held')
   }
 

@@ -33,15 +33,15 @@ export class LiveSession {
     const deadline = performance.now() + limitMs
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       if (await this.worker.call('hold')) return
-      if (performance.now() + pauseMs >= deadline) throw await this.#busy(limitMs)
+      if (performance.now() + pauseMs >= deadline) throw await this.#busy()
       await sleep(pauseMs)
     }
   }
 
-  async #busy(limitMs: number): Promise<EnvError> {
+  async #busy(): Promise<EnvError> {
     const blockers = await writersOf(this.#path, new Set([process.pid, this.worker.pid]))
     const who = blockers.length > 0 ? nameBlockers(blockers) : 'another process'
-    return new EnvError('busy', `${this.#path} is being written by ${who}, for more than ${Math.round(limitMs)} ms`, {
+    return new EnvError('busy', `${this.#path} is being written by ${who}`, {
       hint: 'wait for its transaction to end, or end it, and run the command again',
       details: { blockers },
     })
