@@ -47,9 +47,10 @@ export async function alone<T>(
     {
       command: options.command,
       wait: options.wait ?? false,
-      onRecovered: ({ direction, journal }) => {
+      onRecovered: ({ direction, journal, warnings }) => {
         const what = `${journal.operation} of ${shortId(journal.snapshot)}, which was cut short, was`
         context.output.warn(`a ${what} ${direction === 'forward' ? 'finished' : 'taken back: all is as before it'}`)
+        for (const text of warnings) context.output.warn(text)
       },
     },
     work,

@@ -19,9 +19,20 @@ export type Config = {
   readonly services: readonly ServiceConfig[]
   /** By branch and service: names of data that do not follow the pattern with `{env}`. */
   readonly names: Readonly<Record<string, Readonly<Record<string, string>>>>
+  readonly hooks: Hooks
   readonly retentionDays: number
   /** Folder of the store; undefined: the default in the Git common dir. */
   readonly store: string | undefined
+}
+
+/** Commands of the project's own, as argument lists. They run in the work tree's top folder, and only after `git env allow`. */
+export type Hooks = {
+  /** Before writers are held for a snapshot: what makes the application itself pause. */
+  readonly freeze?: readonly string[]
+  /** After it, always, also when git-env is killed in between. */
+  readonly thaw?: readonly string[]
+  /** After data was restored, undone or redone: caches to flush, workers to start again. */
+  readonly 'after-restore'?: readonly string[]
 }
 
 /** Gives the schema of a driver's settings; throws `usage` for a type that is not known. */
@@ -33,12 +44,23 @@ const name = v.pipe(
   v.regex(namePattern, 'a name is 1 to 41 characters: a lower-case letter, then letters, digits, - or _'),
 )
 
+const command = v.pipe(
+  v.array(
+    v.string('a command is a list of words, such as [bin/cache, flush]'),
+    'a command is a list of words, such as [bin/cache, flush]',
+  ),
+  v.minLength(1, 'a command has at least one word'),
+)
+
 const root = v.strictObject({
   services: v.optional(v.nullable(v.record(name, v.looseObject({ type: v.string('a service needs a `type`') })))),
   mounts: v.optional(
     v.nullable(v.record(name, v.union([v.string(), v.looseObject({})], 'a mount is a path, or has a `path`'))),
   ),
   env: v.optional(v.nullable(v.record(v.string(), v.record(name, v.pipe(v.string(), v.minLength(1)))))),
+  hooks: v.optional(
+    v.strictObject({ freeze: v.optional(command), thaw: v.optional(command), 'after-restore': v.optional(command) }),
+  ),
   retention: v.optional(
     v.strictObject({ days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(36500))) }),
   ),
@@ -101,6 +123,7 @@ export async function parseConfig(
   return {
     services: services.sort((a, b) => (a.name < b.name ? -1 : 1)),
     names,
+    hooks: (parsed.output.hooks ?? {}) as Hooks,
     retentionDays: parsed.output.retention?.days ?? defaultRetentionDays,
     store: parsed.output.store,
   }

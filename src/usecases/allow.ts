@@ -11,6 +11,7 @@ export function consentLines(config: Config, directory: string): string[] {
     const outside = resolved !== directory && !resolved.startsWith(`${directory}/`)
     return outside ? [`${name} lies outside the project: ${resolved}`] : []
   })
+  for (const [name, words] of Object.entries(config.hooks)) lines.push(`the ${name} hook runs: ${words.join(' ')}`)
   if (config.store !== undefined) lines.push(`the store: ${path.resolve(directory, config.store)}`)
   return lines
 }

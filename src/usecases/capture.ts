@@ -3,6 +3,7 @@ import { EnvError } from '../domain/errors.ts'
 import type { Level, Manifest, ServiceRecord } from '../domain/manifest.ts'
 import type { Capture, Service } from '../services/service-driver.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
+import type { Freeze } from './hooks.ts'
 import type { Ports } from './ports.ts'
 
 /** Writers never wait longer than one attempt for a snapshot that could not be taken yet. */
@@ -16,6 +17,8 @@ export type Captured = {
 export type CaptureRequest = {
   readonly damage: 'keep' | 'refuse'
   readonly live: boolean
+  /** The project's own hooks around the common point; none where that is taken for ourselves alone. */
+  readonly freeze?: Freeze | undefined
 }
 
 /**
@@ -33,10 +36,16 @@ export async function capture(
     ports.progress.phase('reading ahead')
     for (const service of services) {
       captures.push(
-        await service.capture(sink, { ...request, progress: (bytes: number) => ports.progress.advance(bytes) }),
+        await service.capture(sink, {
+          damage: request.damage,
+          live: request.live,
+          progress: (bytes: number) => ports.progress.advance(bytes),
+        }),
       )
     }
-    const { heldMicros, skewMicros } = await mark(captures, request.live, ports.signal)
+    const { heldMicros, skewMicros } = await whileFrozen(ports, request, () =>
+      mark(captures, request.live, ports.signal),
+    )
     ports.trace('snapshot: point taken')
     ports.progress.phase('copying')
     const records = await copyAll(captures)
@@ -45,6 +54,16 @@ export async function capture(
     return { services: records, consistency: { level, heldMicros, skewMicros } }
   } finally {
     await Promise.allSettled(captures.map((each) => each.close()))
+  }
+}
+
+async function whileFrozen<T>(ports: Ports, { live, freeze }: CaptureRequest, work: () => Promise<T>): Promise<T> {
+  const frozen = live ? undefined : await freeze?.()
+  try {
+    return await work()
+  } finally {
+    const failure = await frozen?.thaw()
+    if (failure !== undefined) ports.progress.warn(failure)
   }
 }
 

@@ -18,7 +18,8 @@ export async function guard(begun: Workspace, id: string, isCancelled: () => boo
   try {
     const finished = await finishJournal(workspace, journal, 'forward', isCancelled)
     if (finished.before === undefined) throw new EnvError('cancelled', 'cancelled before the swap')
-    return { done: true, heldMicros: finished.journal.heldMicros ?? 0, before: finished.before }
+    const { before, warnings } = finished
+    return { done: true, heldMicros: finished.journal.heldMicros ?? 0, before, warnings }
   } catch (error) {
     return { done: false, error: errorData(error) }
   } finally {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { canonicalJson } from '../domain/canonical-json.ts'
+import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { Config } from '../domain/config.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { emptyUndoLog, type Journal, type UndoLog } from '../domain/journal.ts'
@@ -106,7 +106,7 @@ export class LocalState {
   }
 }
 
-/** Names all that consent is given to: where services and mounts lie, and the store. */
-function consentDigest(config: Config): string {
-  return hash('sha256', canonicalJson({ services: config.services, names: config.names, store: config.store }))
+/** Names all that consent is given to: where services and mounts lie, what would run, and the store. */
+function consentDigest({ services, names, hooks, store }: Config): string {
+  return hash('sha256', canonicalJson({ services, names, hooks, store } as unknown as Json))
 }

@@ -8,6 +8,7 @@ import { decodeTree, displayPath } from '../domain/tree.ts'
 import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
+import { refuseUnallowed } from './hooks.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
 import { type Selection, selectParts } from './selection.ts'
 import {
@@ -79,6 +80,7 @@ export async function planRestore(
   operation: Operation = 'restore',
   undo: UndoOptions = {},
 ): Promise<RestorePlan> {
+  for (const name of ['freeze', 'thaw', 'after-restore'] as const) refuseUnallowed(workspace, name)
   const store = await openStore(workspace)
   const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
   refuseOtherEnvironment(workspace, snapshot, request.to)

@@ -37,7 +37,7 @@ export interface Guard {
 
 /** What the guard says last, as one line of JSON. */
 export type GuardMessage =
-  | { readonly done: true; readonly heldMicros: number; readonly before: string }
+  | { readonly done: true; readonly heldMicros: number; readonly before: string; readonly warnings: readonly string[] }
   | { readonly done: false; readonly error: SerializedError }
 
 export type SerializedError = {

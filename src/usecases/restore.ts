@@ -186,7 +186,10 @@ async function superviseGuard(
   if (ports.signal.aborted) cancel()
   try {
     const message = await guard.ended
-    if (message?.done) return { before: message.before, heldMicros: message.heldMicros }
+    if (message?.done) {
+      for (const text of message.warnings) ports.progress.warn(text)
+      return { before: message.before, heldMicros: message.heldMicros }
+    }
     if (message) throw errorOf(message.error)
     const [finished] = await recoverFirst(workspace)
     if (finished?.before !== undefined) return { before: finished.before, heldMicros: finished.journal.heldMicros ?? 0 }

@@ -8,6 +8,7 @@ import type { CodeStatus, Head } from '../git/git-repository.ts'
 import type { Service } from '../services/service-driver.ts'
 import type { SnapshotWriter, Store } from '../store/store.ts'
 import { cancelled, capture } from './capture.ts'
+import { freezeOf } from './hooks.ts'
 import { type ConfiguredWorkspace, closeAll, openServices, openStore, ownedPaths } from './workspace.ts'
 
 export type SnapshotRequest = {
@@ -104,9 +105,10 @@ export async function takeSnapshot(
   const changes = take.withChanges ? await git.code.keepChanges({ exclude }) : undefined
   const code: CodeRecord = { commit, tree: head.tree!, ...(changes ? { changes } : {}) }
 
+  const freeze = take.dryRun || take.live ? undefined : freezeOf(workspace)
   const writer = store.writer({ dryRun: take.dryRun })
   try {
-    const captured = await capture(ports, services, writer, { damage: take.damage, live: take.live })
+    const captured = await capture(ports, services, writer, { damage: take.damage, live: take.live, freeze })
     const createdAt = ports.now()
     const manifest: Manifest = {
       version: 1,

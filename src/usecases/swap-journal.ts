@@ -9,6 +9,7 @@ import type { CodeSwap } from '../git/git-repository.ts'
 import type { Service, ServiceSwap } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
+import { runAfterRestore } from './hooks.ts'
 import { recordManifest } from './snapshot.ts'
 import { type ConfiguredWorkspace, closeAll, configure, openServices, openStore, type Workspace } from './workspace.ts'
 
@@ -20,6 +21,8 @@ export type Finished = {
   readonly journal: Journal
   /** The snapshot that undo brings back; undefined after a way back. */
   readonly before: string | undefined
+  /** What people should know although all is done. */
+  readonly warnings: readonly string[]
 }
 
 /** A swap that gives up costs all that was staged, so its later attempts may be longer than those of a snapshot. */
@@ -283,11 +286,18 @@ class JournalRun {
   }
 
   async #tidyUp(direction: Direction): Promise<Finished> {
+    // Before the journal goes: cut short here, the next command runs it again.
+    const failure = direction === 'forward' ? await runAfterRestore(this.#workspace) : undefined
     for (const { swap } of this.#bound) await swap.discard()
     for (const service of this.#services) await service.sweep(this.#journal.id)
     await this.#workspace.state.removeJournal(this.#journal.id)
     this.#workspace.ports.trace('journal: removed')
-    return { direction, journal: this.#journal, before: direction === 'forward' ? this.#journal.before : undefined }
+    return {
+      direction,
+      journal: this.#journal,
+      before: direction === 'forward' ? this.#journal.before : undefined,
+      warnings: failure ? [failure] : [],
+    }
   }
 }
 

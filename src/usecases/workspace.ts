@@ -64,7 +64,7 @@ export async function configure(workspace: Workspace, configText?: string): Prom
 export async function configureForHistory(workspace: Workspace): Promise<ConfiguredWorkspace> {
   const text = await readConfigText(workspace)
   if (/store/.test(text)) return withConfig(workspace, text, undefined)
-  const config = { services: [], names: {}, retentionDays: 0, store: undefined }
+  const config = { services: [], names: {}, hooks: {}, retentionDays: 0, store: undefined }
   return { ...workspace, config, configText: text, allowed: false }
 }
 

@@ -37,6 +37,7 @@ describe('a configuration', () => {
         { name: 'media', kind: 'mount', type: 'files', settings: { path: 'uploads' } },
       ],
       names: {},
+      hooks: {},
       retentionDays: 14,
       store: undefined,
     })
@@ -52,7 +53,19 @@ describe('a configuration', () => {
     expect((await parseConfig(text, schemaOf)).names).toEqual({ main: { db: 'shop.db' } })
   })
 
+  test('names commands as lists of words', async () => {
+    const { hooks } = await parseConfig(
+      'hooks: { freeze: [bin/maintenance, "on"], thaw: [bin/maintenance, "off"] }\n',
+      schemaOf,
+    )
+    expect(hooks).toEqual({ freeze: ['bin/maintenance', 'on'], thaw: ['bin/maintenance', 'off'] })
+  })
+
   test.each([
+    [
+      'hooks: { freeze: "bin/maintenance on" }\n',
+      '.git-env.yaml:1:10: hooks.freeze: a command is a list of words, such as [bin/cache, flush]',
+    ],
     ['env:\n  main: { db: shop }\n', '.git-env.yaml:2:11: env.main.db: there is no service of this name'],
     ['servces:\n  a: {}\n', '.git-env.yaml:1:1: unknown key servces'],
     ['services:\n  db:\n    type: sqlite\n    pth: a\n', '.git-env.yaml:4:5: unknown key services.db.pth'],
