@@ -37,8 +37,12 @@ export type Journal = {
   /** Names of the services and mounts that it is about: staging may have begun for one that is no participant yet. */
   readonly services: readonly string[]
   readonly participants: readonly Participant[]
+  readonly owners: Owners
   readonly heldMicros?: number
 }
+
+/** By service: whose data it held before the restore, and holds after it, as full refs; null where nothing says. */
+export type Owners = Readonly<Record<string, { readonly before: string | null; readonly after: string | null }>>
 
 export type Participant = {
   readonly name: string
@@ -70,6 +74,7 @@ export type UndoEntry = {
   readonly ref: string | null
   /** The configuration's text then: it says where the data was brought to, and is to be brought back from. */
   readonly config: string
+  readonly owners: Owners
 }
 
 export const emptyUndoLog: UndoLog = { version: 1, position: 0, last: '', entries: [] }
@@ -90,6 +95,7 @@ export function enter(log: UndoLog, journal: Journal, before: string): UndoLog {
       codeMode: journal.codeMode,
       ref: journal.ref,
       config: journal.config,
+      owners: journal.owners,
     }
     const kept = [...entries.slice(0, position), entry].slice(-maxUndoEntries)
     return { version: 1, last: journal.id, entries: kept, position: kept.length }

@@ -16,14 +16,22 @@ export type ActivityLock = {
   release(): Promise<void>
 }
 
-/** Takes the lock, or throws `busy` saying what runs there. A lock whose owners are all dead is taken over. */
-export async function acquireActivity(file: string, command: string, now: Date): Promise<ActivityLock> {
+/**
+ * Takes the lock, or throws `busy` saying what runs there. A lock whose owners are all dead is taken over.
+ * `where`: what the other one does, after the words `another activity`.
+ */
+export async function acquireActivity(
+  file: string,
+  command: string,
+  now: Date,
+  where = 'runs in this environment',
+): Promise<ActivityLock> {
   await mkdir(path.dirname(file), { recursive: true })
   const mine: Activity = { command, startedAt: now.toISOString(), owners: [identify(process.pid)] }
   for (let attempt = 0; attempt < 20; attempt++) {
     if (await createWhole(file, mine)) return lockOf(file)
     const holder = await readActivity(file)
-    if (holder?.owners.some(isAlive)) throw busy(file, holder, now)
+    if (holder?.owners.some(isAlive)) throw busy(file, holder, now, where)
     await takeAway(file, holder)
   }
   throw new EnvError('busy', `the lock ${file} changes hands too fast`, { hint: 'try again' })
@@ -102,16 +110,12 @@ async function takeAway(file: string, dead: Activity | undefined): Promise<void>
   await rm(aside, { force: true })
 }
 
-function busy(file: string, holder: Activity, now: Date): EnvError {
+function busy(file: string, holder: Activity, now: Date, where: string): EnvError {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(holder.startedAt)) / 1000))
   const owner = holder.owners.find(isAlive)
   const elsewhere = owner?.host === hostname() ? '' : `; if that machine is gone, remove ${file}`
-  return new EnvError(
-    'busy',
-    `another activity runs in this environment: git env ${holder.command}, for ${seconds} s`,
-    {
-      hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}), or give --wait${elsewhere}`,
-      details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
-    },
-  )
+  return new EnvError('busy', `another activity ${where}: git env ${holder.command}, for ${seconds} s`, {
+    hint: `wait for it to end (process ${owner?.pid} on ${owner?.host}), or give --wait${elsewhere}`,
+    details: { command: holder.command, startedAt: holder.startedAt, pid: owner?.pid },
+  })
 }

@@ -5,6 +5,7 @@ import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { Config } from '../domain/config.ts'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { emptyUndoLog, type Journal, type UndoLog } from '../domain/journal.ts'
+import type { Marker } from '../services/service-driver.ts'
 import { makeDirectory, replaceFile } from '../system/durable-file.ts'
 
 /** What this clone knows beside Git and the store, in `<git common dir>/env`. Every file is written whole or not at all. */
@@ -22,6 +23,20 @@ export class LocalState {
   /** The lock of a work tree: an environment is checked out in one at most. */
   activityFile(worktreeKey: string): string {
     return path.join(this.directory, 'activities', `${worktreeKey}.json`)
+  }
+
+  /** The lock of a file or folder that belongs to a service or mount, by its real path: several work trees may share it. */
+  resourceFile(resource: string): string {
+    return path.join(this.directory, 'resources', `${hash('sha256', resource)}.json`)
+  }
+
+  /** Whose data a file or folder holds, by its real path. */
+  async marker(resource: string): Promise<Marker | undefined> {
+    return this.#read<Marker>(`markers/${hash('sha256', resource)}.json`)
+  }
+
+  async writeMarker(resource: string, marker: Marker): Promise<void> {
+    await this.#write(`markers/${hash('sha256', resource)}.json`, { version: 1, ...marker })
   }
 
   /** A service's private folder: caches, staging, set-asides. */

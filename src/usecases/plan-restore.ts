@@ -1,7 +1,7 @@
 import { parseConfig } from '../domain/config.ts'
 import { configFileName } from '../domain/config-file.ts'
 import { EnvError } from '../domain/errors.ts'
-import type { Journal, Operation } from '../domain/journal.ts'
+import type { Journal, Operation, Owners } from '../domain/journal.ts'
 import type { Manifest, ServiceRecord } from '../domain/manifest.ts'
 import { shortId } from '../domain/snapshot-id.ts'
 import { decodeTree, displayPath } from '../domain/tree.ts'
@@ -9,16 +9,11 @@ import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import { refuseUnallowed } from './hooks.ts'
+import { markerOf, refuseHalfRestored } from './loaded-data.ts'
+import { openReserved } from './reservations.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
 import { type Selection, selectParts } from './selection.ts'
-import {
-  type ConfiguredWorkspace,
-  closeAll,
-  countUncommitted,
-  openServices,
-  openStore,
-  ownedPaths,
-} from './workspace.ts'
+import { type ConfiguredWorkspace, countUncommitted, openStore, ownedPaths } from './workspace.ts'
 
 export type RestoreRequest = {
   /** What people call a snapshot; see resolve-snapshot.ts. */
@@ -39,6 +34,8 @@ export type UndoOptions = {
   readonly ref?: string
   /** The kept changes that the restore which is undone laid over the code. */
   readonly undone?: string
+  /** Whose data it was before the restore that is undone or redone, and after it. */
+  readonly owners?: Owners
 }
 
 /** One service or mount to be restored: what goes in, and what a person should know first. */
@@ -66,6 +63,7 @@ export type RestorePlan = {
   readonly codePreview: (DiffStat & { readonly setAside: number }) | undefined
   /** Files of the work tree that are not as HEAD has them, or not in it. */
   readonly uncommitted: number
+  readonly owners: Owners
   /** Services whose place in the snapshot's own configuration is another: the data goes where the present one says. */
   readonly moved: readonly string[]
   /** Configured, but not in the snapshot: left as they are. */
@@ -86,8 +84,9 @@ export async function planRestore(
   refuseOtherEnvironment(workspace, snapshot, request.to)
   const manifest = await readManifest(store, snapshot)
   const selection = selectParts(workspace.config, manifest, request)
-  const services = await openServices(workspace, selection.names)
+  const { services, close } = await openReserved(workspace, selection.names, { command: operation })
   try {
+    await refuseHalfRestored(workspace, services)
     await checkStored(workspace, store, snapshot, selection.needed, { data: false })
     await refuseUnknownParts(store, selection)
     const parts: Part[] = []
@@ -111,15 +110,34 @@ export async function planRestore(
         codeMode === 'untouched' || codeMode === 'none'
           ? undefined
           : await workspace.git.code.preview(codeTarget, { exclude }),
+      owners: await ownersOf(workspace, parts, operation, undo.owners),
       uncommitted: codeMode === 'untouched' ? 0 : await countUncommitted(workspace),
       moved: codeMode === 'untouched' || codeMode === 'none' ? [] : await movedServices(workspace, manifest),
       leftAlone: selection.leftAlone,
-      close: () => closeAll(services),
+      close,
     }
   } catch (error) {
-    await closeAll(services)
+    await close()
     throw error
   }
+}
+
+/** A part of a service leaves whose data it is as it was; so does a detached HEAD, which is no environment of its own. */
+async function ownersOf(
+  workspace: ConfiguredWorkspace,
+  parts: readonly Part[],
+  operation: Operation,
+  earlier: Owners = {},
+): Promise<Owners> {
+  const owners: Record<string, Owners[string]> = {}
+  for (const { service, only } of parts) {
+    const before = (await markerOf(workspace, service))?.ref ?? null
+    const { ref } = workspace.environment
+    const known = earlier[service.name]
+    const after = operation === 'undo' ? known?.before : operation === 'redo' ? known?.after : only ? before : ref
+    owners[service.name] = { before, after: after ?? before }
+  }
+  return owners
 }
 
 function refuseOtherEnvironment(

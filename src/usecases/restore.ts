@@ -49,6 +49,7 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
     codeMode: plan.codeMode,
     services: services.map((service) => service.name),
     participants: [],
+    owners: plan.owners,
   }
   await stageAll(plan, journal, safety)
   await plan.close()

@@ -9,7 +9,9 @@ import type { Service } from '../services/service-driver.ts'
 import type { SnapshotWriter, Store } from '../store/store.ts'
 import { cancelled, capture } from './capture.ts'
 import { freezeOf } from './hooks.ts'
-import { type ConfiguredWorkspace, closeAll, openServices, openStore, ownedPaths } from './workspace.ts'
+import { adopt, refuseHalfRestored, refuseOthersData } from './loaded-data.ts'
+import { openReserved } from './reservations.ts'
+import { type ConfiguredWorkspace, openStore, ownedPaths } from './workspace.ts'
 
 export type SnapshotRequest = {
   readonly message: string
@@ -23,6 +25,8 @@ export type SnapshotRequest = {
   /** Reference the snapshot only, and leave the branch where it is. */
   readonly side: boolean
   readonly dryRun: boolean
+  /** The data is this environment's from now on, whoever's it was. */
+  readonly adopt?: boolean
 }
 
 export type SnapshotResult = {
@@ -49,13 +53,19 @@ export async function snapshot(workspace: ConfiguredWorkspace, request: Snapshot
   }
   if (request.name !== undefined) await refuseTaken(workspace, request.name)
   const store = await openStore(workspace)
-  const services = await openServices(workspace, request.only)
+  const { services, close } = await openReserved(workspace, request.only, { command: 'snapshot' })
   try {
     await refuseMissing(services)
+    if (!request.adopt) {
+      await refuseHalfRestored(workspace, services)
+      await refuseOthersData(workspace, services)
+    }
     const trigger: Trigger = 'manual'
-    return await takeSnapshot(workspace, store, services, { ...request, trigger, damage: 'refuse' })
+    const result = await takeSnapshot(workspace, store, services, { ...request, trigger, damage: 'refuse' })
+    if (!request.dryRun) await adopt(workspace, services)
+    return result
   } finally {
-    await closeAll(services)
+    await close()
   }
 }
 

@@ -10,8 +10,10 @@ import type { Service, ServiceSwap } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
 import { runAfterRestore } from './hooks.ts'
+import { markerOf, setMarker } from './loaded-data.ts'
+import { openReserved } from './reservations.ts'
 import { recordManifest } from './snapshot.ts'
-import { type ConfiguredWorkspace, closeAll, configure, openServices, openStore, type Workspace } from './workspace.ts'
+import { type ConfiguredWorkspace, configure, openStore, type Workspace } from './workspace.ts'
 
 /** How far a journal may go: `forward` finishes it, `back` returns to the state before. */
 export type Direction = 'forward' | 'back'
@@ -27,6 +29,9 @@ export type Finished = {
 
 /** A swap that gives up costs all that was staged, so its later attempts may be longer than those of a snapshot. */
 const longestSwapAttemptMs = 640
+
+/** The command lets go of what it had reserved right before its guard reserves it. */
+const reservationWaitMs = 10_000
 
 type Bound = { readonly participant: Participant; readonly swap: Swap }
 
@@ -44,11 +49,12 @@ export async function finishJournal(
     { ...workspace, environment: environmentOf(journal.ref ?? undefined) },
     journal.config,
   )
-  const services = await openServices(configured, journal.services)
+  const options = { command: journal.operation, waitMs: reservationWaitMs }
+  const { services, close } = await openReserved(configured, journal.services, options)
   try {
     return await new JournalRun(configured, journal, services, isCancelled).run(wish)
   } finally {
-    await closeAll(services)
+    await close()
   }
 }
 
@@ -137,6 +143,7 @@ class JournalRun {
   /** From `staged` to `committing`: from here on the way is forward. A failure before that leaves all as it was. */
   async #commit(): Promise<void> {
     try {
+      await this.#markOwners('restoring')
       await this.#hold()
       await this.#captureLast()
       if (this.#isCancelled())
@@ -182,6 +189,20 @@ class JournalRun {
     this.#journal = { ...this.#journal, heldMicros: await this.#release() }
   }
 
+  /** Whose data it is. While it is being swapped other clones see that in the service itself. */
+  async #markOwners(when: 'before' | 'restoring' | 'after'): Promise<void> {
+    const { id, owners, ref } = this.#journal
+    for (const service of this.#services) {
+      const owner = owners[service.name]
+      if (!owner) continue
+      // Only what this restore wrote is taken back.
+      if (when === 'before' && (await markerOf(this.#workspace, service))?.restoring !== id) continue
+      const of = when !== 'after' ? (owner.before ?? owner.after ?? ref) : owner.after
+      if (of !== null)
+        await setMarker(this.#workspace, service, { ref: of, ...(when === 'restoring' ? { restoring: id } : {}) })
+    }
+  }
+
   #unfinished(cause: unknown, reason: string): EnvError {
     const { worktree, id, operation } = this.#journal
     return new EnvError('unfinished', `the ${operation} is not finished: ${reason}`, {
@@ -214,6 +235,7 @@ class JournalRun {
       }
       await this.#release()
     }
+    await this.#markOwners('before')
     await this.#write('aborted')
     return this.#tidyUp('back')
   }
@@ -237,6 +259,7 @@ class JournalRun {
     const before = await this.#keepBefore(store)
     await state.writeUndoLog(worktreeKey, enter(await state.undoLog(worktreeKey), this.#journal, before))
     this.#workspace.ports.trace('undo: entered')
+    await this.#markOwners('after')
     await this.#write('settled', { before })
   }
 

@@ -33,6 +33,7 @@ export async function planUndo(
     options.redo ? 'redo' : 'undo',
     {
       title: `restore of ${restored ? titleOf(restored) : shortId(entry.snapshot)}`,
+      owners: entry.owners,
       mode: attaching ? 'reset' : entry.codeMode,
       ...(attaching ? { ref: entry.ref! } : {}),
       ...(replaced?.changes === undefined ? {} : { undone: replaced.changes }),

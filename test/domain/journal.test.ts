@@ -19,6 +19,7 @@ function journal(id: string, operation: Operation, snapshot: string): Journal {
     codeMode: 'append',
     services: [],
     participants: [],
+    owners: {},
   }
 }
 

@@ -16,6 +16,7 @@ type Options = {
   side?: boolean
   dryRun?: boolean
   wait?: boolean
+  adopt?: boolean
 }
 
 export const define: DefineCommand = (command, context) => {
@@ -27,6 +28,7 @@ export const define: DefineCommand = (command, context) => {
     .option('--live', 'make nobody wait: each service at a moment of its own')
     .option('--side', 'do not append to the branch, only reference the snapshot')
     .option('--dry-run', 'read everything, show what would be stored, store nothing')
+    .option('--adopt', "the data is this environment's from now on, though that of another was loaded")
     .option('--wait', 'wait for another activity to end')
     .addHelpText('after', examples)
     .action(async (options: Options) => {
@@ -45,6 +47,7 @@ export const define: DefineCommand = (command, context) => {
             withChanges: options.withChanges ?? false,
             side: options.side ?? false,
             dryRun: options.dryRun ?? false,
+            adopt: options.adopt ?? false,
           })
           return { result, store: storeLocation(workspace) }
         },
