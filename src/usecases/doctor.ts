@@ -1,14 +1,16 @@
-import { statfs } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
+import path from 'node:path'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { formatBytes, plural } from '../domain/format-text.ts'
 import { bytePath, isWithin } from '../domain/tree.ts'
+import type { Probe, Service } from '../services/service-driver.ts'
 import { readActivity } from '../system/activity-lock.ts'
 import { isAlive } from '../system/process-identity.ts'
-import { consentLines } from './allow.ts'
+import { neededConsent } from './allow.ts'
 import { dataMissing } from './data-missing.ts'
+import { localFileName } from './local-variables.ts'
 import { openJournals } from './recover.ts'
-import { probeAll, type ServiceStatus } from './status.ts'
-import { type ConfiguredWorkspace, openStore, storeLocation } from './workspace.ts'
+import { type ConfiguredWorkspace, closeAll, openServices, openStore, storeLocation } from './workspace.ts'
 
 export type Finding = {
   readonly subject: string
@@ -19,14 +21,13 @@ export type Finding = {
 
 /** `git env doctor`: looks at all that a snapshot or a restore will need, and changes nothing. */
 export async function doctor(workspace: ConfiguredWorkspace): Promise<readonly Finding[]> {
-  const checks = [checkConsent, checkStore, checkServices, checkUnfinished, checkActivity]
+  const checks = [checkConsent, checkLocalFile, checkStore, checkServices, checkUnfinished, checkActivity]
   const findings: Finding[] = []
   for (const check of checks) {
     try {
       findings.push(...(await check(workspace)))
     } catch (error) {
-      const hint = error instanceof EnvError ? error.hint : undefined
-      findings.push({ subject: subjectOf(check), level: 'problem', text: messageOf(error), ...(hint ? { hint } : {}) })
+      findings.push(problemOf(subjectOf(check), error))
     }
   }
   return findings
@@ -38,10 +39,9 @@ function subjectOf(check: Check): string {
   return check.name.replace(/^check/, '').toLowerCase()
 }
 
-async function checkConsent({ config, directory, allowed }: ConfiguredWorkspace): Promise<Finding[]> {
-  const lines = consentLines(config, directory)
-  if (lines.length === 0 || allowed) return []
-  return lines.map((text) => ({
+async function checkConsent(workspace: ConfiguredWorkspace): Promise<Finding[]> {
+  if (workspace.allowed) return []
+  return (await neededConsent(workspace)).map((text) => ({
     subject: 'configuration',
     level: 'problem',
     text,
@@ -69,23 +69,55 @@ async function checkStore(workspace: ConfiguredWorkspace): Promise<Finding[]> {
   return findings
 }
 
-async function checkServices(workspace: ConfiguredWorkspace): Promise<Finding[]> {
+/** Its secrets must not get into a commit, and are nobody else's to read. */
+async function checkLocalFile({ directory, git }: ConfiguredWorkspace): Promise<Finding[]> {
+  const found = await stat(path.join(directory, localFileName)).catch(() => undefined)
+  if (!found) return []
+  const warn = (text: string, hint: string): Finding => ({ subject: localFileName, level: 'warning', text, hint })
   const findings: Finding[] = []
-  for (const service of await probeAll(workspace)) {
-    const { probe, name } = service
-    const level = probe.presence === 'present' ? 'ok' : 'problem'
-    const hint = level === 'ok' ? {} : { hint: 'git env restore brings it back' }
-    findings.push({ subject: name, level, text: `${probe.summary}; ${probe.rung}`, ...hint })
-    for (const text of probe.warnings) findings.push({ subject: name, level: 'warning', text })
-    findings.push(...(await checkIgnored(workspace, service)))
+  if (git.topLevel !== undefined && !(await git.isIgnored(bytePath(localFileName)))) {
+    findings.push(warn('git does not ignore it, and it holds secrets', `add ${localFileName} to .gitignore`))
+  }
+  if ((found.mode & 0o077) !== 0) {
+    findings.push(warn('other users of this machine may read it', `chmod 600 ${localFileName}`))
   }
   return findings
 }
 
+/** One service that cannot be looked at hides nothing of the others. */
+async function checkServices(workspace: ConfiguredWorkspace): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const services = await openServices(workspace)
+  try {
+    for (const service of services) {
+      try {
+        findings.push(...findingsOf(service, await service.probe()), ...(await checkIgnored(workspace, service)))
+      } catch (error) {
+        findings.push(problemOf(service.name, error))
+      }
+    }
+  } finally {
+    await closeAll(services)
+  }
+  return findings
+}
+
+function findingsOf({ name }: Service, { presence, summary, rung, advice, warnings }: Probe): Finding[] {
+  const level = presence === 'present' ? 'ok' : 'problem'
+  const hint = advice ?? (level === 'ok' ? undefined : 'git env restore brings it back')
+  const first: Finding = { subject: name, level, text: `${summary}; ${rung}`, ...(hint === undefined ? {} : { hint }) }
+  return [first, ...warnings.map((text): Finding => ({ subject: name, level: 'warning', text }))]
+}
+
+function problemOf(subject: string, error: unknown): Finding {
+  const hint = error instanceof EnvError ? error.hint : undefined
+  return { subject, level: 'problem', text: messageOf(error), ...(hint === undefined ? {} : { hint }) }
+}
+
 /** Data that git does not ignore ends up in a commit one day, and in the way of every checkout. */
-async function checkIgnored(workspace: ConfiguredWorkspace, service: ServiceStatus): Promise<Finding[]> {
+async function checkIgnored(workspace: ConfiguredWorkspace, service: Service): Promise<Finding[]> {
   const top = bytePath(workspace.directory)
-  const resource = bytePath(service.path)
+  const resource = bytePath(service.place)
   if (!isWithin(top, resource) || workspace.git.topLevel === undefined) return []
   const relative = resource.slice(top.length + 1)
   // A folder that is not there is known as one by the slash alone.
@@ -94,7 +126,7 @@ async function checkIgnored(workspace: ConfiguredWorkspace, service: ServiceStat
     {
       subject: service.name,
       level: 'warning',
-      text: `${service.path.slice(workspace.directory.length + 1)} is not ignored by git`,
+      text: `${service.place.slice(workspace.directory.length + 1)} is not ignored by git`,
       hint: 'add it to .gitignore, so that nobody commits the data with the code',
     },
   ]

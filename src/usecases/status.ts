@@ -4,7 +4,7 @@ import { listSnapshots, type SnapshotLine } from './log.ts'
 import { openJournals } from './recover.ts'
 import { type ConfiguredWorkspace, closeAll, openServices, openStore, storeLocation } from './workspace.ts'
 
-export type ServiceStatus = {
+type ServiceStatus = {
   readonly name: string
   readonly type: string
   readonly path: string
@@ -41,7 +41,7 @@ export async function status(workspace: ConfiguredWorkspace): Promise<Status> {
   }
 }
 
-export async function probeAll(workspace: ConfiguredWorkspace): Promise<ServiceStatus[]> {
+async function probeAll(workspace: ConfiguredWorkspace): Promise<ServiceStatus[]> {
   const services = await openServices(workspace)
   try {
     const statuses: ServiceStatus[] = []

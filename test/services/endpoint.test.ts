@@ -68,6 +68,7 @@ test('what is wrong with a url is said without showing it', () => {
     ['mysql://app:hunter2%@127.0.0.1/shop', 'db: its url has a % that begins no escape'],
     ['mysql://app:${DB_PASSWORD}@127.0.0.1/shop', 'db: the variable DB_PASSWORD is not set'],
     ['mysql://db.example.com/shop', 'db is on db.example.com, which is not this machine'],
+    ['mysql://db.example.com/shop?socketPath=', 'db is on db.example.com, which is not this machine'],
     ['mysql://127.0.0.1.example.com/shop', 'db is on 127.0.0.1.example.com, which is not this machine'],
   ]
   for (const [url, message] of errors) expect(() => parse(url)).toThrow(message)

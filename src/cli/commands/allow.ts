@@ -7,8 +7,9 @@ export const define: DefineCommand = (command, context) => {
     .addHelpText(
       'after',
       `
-A configuration comes with the repository and may be a stranger's. What leads out of the project (a mount elsewhere, a store of its own)
-is used only after this command, and again only after the configuration changed.`,
+A configuration comes with the repository and may be a stranger's. What leads out of the project (a mount
+elsewhere, a store of its own, a server on another machine) and what runs a command (hooks, \`run:\`) is used only after this command;
+after a change of the configuration, only once it was given again.`,
     )
     .action(async () => {
       const lines = await allow(await configuredWorkspace(context))

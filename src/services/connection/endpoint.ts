@@ -1,4 +1,5 @@
 import { EnvError } from '../../domain/errors.ts'
+import { isThisMachine } from '../../domain/host.ts'
 import type { ServiceContext } from '../service-driver.ts'
 
 /** Where a service listens and how to log in, with every `${NAME}` and `{env}` filled in. Holds a secret: never printed, never stored. */
@@ -56,7 +57,8 @@ export function parseEndpoint(
     scheme,
     host: fill(decode(url.hostname, name)).replace(/^\[|\]$/g, '') || '127.0.0.1',
     port: url.port === '' ? rules.port : Number(url.port),
-    socketPath,
+    // An empty one is none: the host counts, and needs consent.
+    socketPath: socketPath || undefined,
     user: fill(decode(url.username, name)) || undefined,
     password: fill(decode(url.password, name)) || undefined,
     database: context.nameHere ?? (path.replaceAll('{env}', context.environmentKey) || undefined),
@@ -71,10 +73,6 @@ export function parseEndpoint(
 export function describeEndpoint({ host, port, socketPath, database, run }: Endpoint): string {
   const place = socketPath ?? `${host.includes(':') ? `[${host}]` : host}:${port}`
   return `${database === undefined ? '' : `${database} on `}${place}${run ? ` (by ${run.join(' ')})` : ''}`
-}
-
-function isThisMachine(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host)
 }
 
 function refuseStrange(
