@@ -31,6 +31,10 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
     },
     driverTypes: driverTypes(),
     loadDriver,
+    surveyServices: async (project, types) => {
+      const { surveyServices } = await import('./services/detection/find-services.ts')
+      return surveyServices(project, types)
+    },
     openStore: async (location, id) => {
       const { LocalBackend, openStore } = await storeModules()
       return openStore(new LocalBackend(location), { ...(id === undefined ? {} : { expectedId: id }), trace })

@@ -39,6 +39,8 @@ export type Project = {
   readonly directory: string
   /** Paths that git tracks, relative to the directory, `/` between. */
   readonly tracked: ReadonlySet<string>
+  /** The environment of this process. */
+  readonly variables?: Readonly<Record<string, string | undefined>>
 }
 
 export type Detected = {
@@ -47,6 +49,22 @@ export type Detected = {
   readonly config: Readonly<Record<string, Json>>
   /** Why it is proposed: shown beside it as a comment. */
   readonly reason: string
+  /** What some `${NAME}` in `config` stand for, as files of the project have it: goes into the local file, never into the configuration. */
+  readonly secrets?: Readonly<Record<string, string>>
+}
+
+/** What a project's files name beside what drivers detect. */
+export type Survey = {
+  /** Services that cannot be proposed: of a type without a driver, or for what `lacks` says. */
+  readonly seen: readonly {
+    readonly type: string
+    readonly name: string
+    /** `file:line`. */
+    readonly source: string
+    readonly lacks?: string
+  }[]
+  /** Files that were passed over, and why. */
+  readonly notes: readonly string[]
 }
 
 export type ServiceContext = {

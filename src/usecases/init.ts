@@ -1,23 +1,33 @@
 import { access } from 'node:fs/promises'
 import path from 'node:path'
-import { Document, isScalar, YAMLMap } from 'yaml'
 import { configFileName } from '../domain/config-file.ts'
 import { EnvError } from '../domain/errors.ts'
 import { bytePath } from '../domain/tree.ts'
-import type { Detected } from '../services/service-driver.ts'
+import type { Project, Survey } from '../services/service-driver.ts'
 import { replaceFile } from '../system/durable-file.ts'
+import { neededConsent } from './allow.ts'
+import { configText, type Proposed } from './config-text.ts'
+import { addLocalVariables, type LocalAdditions, readLocalVariables } from './local-variables.ts'
 import { type ConfiguredWorkspace, configure, openStore, storeLocation, type Workspace } from './workspace.ts'
-
-type Found = Detected & { readonly type: string; readonly kind: 'service' | 'mount'; readonly ignored: boolean }
 
 export type InitResult = {
   readonly configFile: string
   readonly configWritten: boolean
   readonly storeCreated: boolean
   readonly storeLocation: string
-  readonly found: readonly Found[]
+  readonly found: readonly (Proposed & { readonly ignored: boolean })[]
+  /** What was seen and is not in the configuration, and files that were passed over. */
+  readonly survey: Survey
+  /** Names of the variables that went into the local file, or could not. */
+  readonly local: LocalAdditions
+  /** Variables that the configuration names and nothing sets. */
+  readonly unset: readonly string[]
+  /** What the configuration names that waits for `git env allow`. */
+  readonly consent: readonly string[]
   readonly workspace: ConfiguredWorkspace
 }
+
+const nothing: Survey = { seen: [], notes: [] }
 
 /** Writes a configuration from what the project has, unless there is one, and makes the store, unless there is one. */
 export async function init(workspace: Workspace): Promise<InitResult> {
@@ -29,8 +39,10 @@ export async function init(workspace: Workspace): Promise<InitResult> {
     () => true,
     () => false,
   )
-  const found = exists ? [] : await detect(workspace)
-  if (!exists) await replaceFile(file, [Buffer.from(configText(found))], { mode: 0o644 })
+  const detected = exists ? { found: [], secrets: new Map(), survey: nothing } : await detect(workspace)
+  // The configuration is last: what is cut short before it begins again.
+  const local = await addLocalVariables(workspace, detected.secrets)
+  if (!exists) await replaceFile(file, [Buffer.from(configText(detected.found))], { mode: 0o644 })
   const configured = await configure(workspace)
   const storeCreated = await ensureStore(configured)
   return {
@@ -38,7 +50,11 @@ export async function init(workspace: Workspace): Promise<InitResult> {
     configWritten: !exists,
     storeCreated,
     storeLocation: storeLocation(configured),
-    found,
+    found: detected.found,
+    survey: detected.survey,
+    local,
+    unset: await unsetVariables(configured),
+    consent: configured.allowed ? [] : await neededConsent(configured),
     workspace: configured,
   }
 }
@@ -62,52 +78,33 @@ async function ensureStore(workspace: ConfiguredWorkspace): Promise<boolean> {
   return true
 }
 
-async function detect(workspace: Workspace): Promise<Found[]> {
-  const { ports, git, directory } = workspace
-  const found: Found[] = []
-  const tracked = await git.trackedPaths()
+type Detection = Pick<InitResult, 'found' | 'survey'> & { readonly secrets: ReadonlyMap<string, string> }
+
+async function detect({ ports, git, directory }: Workspace): Promise<Detection> {
+  const found: InitResult['found'][number][] = []
+  const secrets = new Map<string, string>()
+  const project: Project = { directory, tracked: await git.trackedPaths(), variables: ports.variables }
   for (const type of ports.driverTypes) {
     const driver = await ports.loadDriver(type)
-    for (const each of await driver.detect({ directory, tracked })) {
-      const ignored = typeof each.config['path'] === 'string' && (await git.isIgnored(bytePath(each.config['path'])))
-      found.push({ ...each, name: freeName(each.name, found), type, kind: driver.kind, ignored })
+    for (const each of await driver.detect(project)) {
+      const { config, reason } = each
+      const ignored = typeof config['path'] !== 'string' || (await git.isIgnored(bytePath(config['path'])))
+      found.push({ name: freeName(each.name, found), config, reason, type, kind: driver.kind, ignored })
+      for (const [name, value] of Object.entries(each.secrets ?? {})) secrets.set(name, value)
     }
   }
-  return found
+  return { found, secrets, survey: await ports.surveyServices(project, ports.driverTypes) }
 }
 
-function freeName(name: string, found: readonly Found[]): string {
+function freeName(name: string, found: readonly Proposed[]): string {
   let free = name
   for (let n = 2; found.some((each) => each.name === free); n++) free = `${name}-${n}`
   return free
 }
 
-/** The text of a new configuration: what was found, each with the reason as a comment, and how to add what was not. */
-function configText(found: readonly Found[]): string {
-  const document = new Document({})
-  document.commentBefore = [
-    ' What git-env saves with every snapshot of a branch: the data of services and the folders of uploaded files.',
-    ' Code is in Git already. Paths are relative to this file.',
-  ].join('\n')
-  for (const [section, kind] of [
-    ['services', 'service'],
-    ['mounts', 'mount'],
-  ] as const) {
-    const map = new YAMLMap()
-    for (const { name, type, config, reason } of found.filter((each) => each.kind === kind)) {
-      const value =
-        kind === 'service' ? { type, ...config } : Object.keys(config).length === 1 ? config['path'] : config
-      const pair = document.createPair(name, value)
-      if (isScalar(pair.key)) pair.key.commentBefore = ` ${reason}`
-      map.items.push(pair)
-    }
-    if (map.items.length === 0) map.comment = examples[kind]
-    document.set(section, map)
-  }
-  return document.toString({ flowCollectionPadding: true })
-}
-
-const examples = {
-  service: ' for example:\n   app: { type: sqlite, path: data/app.sqlite }',
-  mount: ' for example:\n   media: uploads',
+async function unsetVariables(workspace: ConfiguredWorkspace): Promise<string[]> {
+  const local = await readLocalVariables(workspace)
+  const text = JSON.stringify(workspace.config.services.map(({ settings }) => settings))
+  const names = [...text.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g)].map(([, name]) => name!)
+  return [...new Set(names)].filter((name) => workspace.ports.variables[name] === undefined && !local.has(name))
 }

@@ -1,5 +1,5 @@
 import type { GitRepository } from '../git/git-repository.ts'
-import type { ServiceDriver } from '../services/service-driver.ts'
+import type { Project, ServiceDriver, Survey } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
 import type { Trace } from '../system/trace.ts'
 
@@ -15,6 +15,8 @@ export type Ports = {
   openGit(directory: string, signal?: AbortSignal): Promise<GitRepository>
   readonly driverTypes: readonly string[]
   loadDriver(type: string): Promise<ServiceDriver>
+  /** What the project's files name beside what the drivers of these types detect. */
+  surveyServices(project: Project, driverTypes: readonly string[]): Promise<Survey>
   /** Throws `not-found` or `refused` when the store is absent or another one than `id`; undefined: any. */
   openStore(location: string, id: string | undefined): Promise<Store>
   createStore(location: string, id: string): Promise<Store>

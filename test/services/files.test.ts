@@ -184,6 +184,37 @@ describe('detect', () => {
     ])
   })
 
+  test("proposes what the project's own files call a mount, unless it is made again or lies elsewhere", async () => {
+    const directory = await temporaryDirectory()
+    const folders = ['private/invoices', 'pub/static', 'var/cache', 'web/files', 'media', 'app/exports', 'app/tmp']
+    for (const folder of folders) mkdirSync(path.join(directory, folder), { recursive: true })
+    mkdirSync(path.join(directory, '.ddev'))
+    mkdirSync(path.join(directory, '.upsun'))
+    writeFileSync(
+      path.join(directory, '.platform.app.yaml'),
+      `mounts:
+  "/private/invoices": { source: local, source_path: invoices }
+  "pub/static": "shared:files/static"
+  "/../outside": { source: local }
+  "missing": { source: local }
+  "media/sub": { source: local }
+`,
+    )
+    writeFileSync(path.join(directory, '.ddev/config.yaml'), 'docroot: web\nupload_dirs: [files, ../../elsewhere]\n')
+    writeFileSync(
+      path.join(directory, '.upsun/config.yaml'),
+      'applications: { a: { source: { root: app }, mounts: { exports: {}, tmp: {} } } }\n',
+    )
+    const found = await files.detect({ directory, tracked: new Set() })
+    expect(found.map(({ name, config, reason }) => [name, config['path'], reason])).toEqual([
+      ['var', 'var', 'files written at run time; git does not keep it'],
+      ['media', 'media', 'media of Django; git does not keep it'],
+      ['invoices', 'private/invoices', 'a mount of .platform.app.yaml:2; git does not keep it'],
+      ['exports', 'app/exports', 'a mount of .upsun/config.yaml:1; git does not keep it'],
+      ['files', 'web/files', 'a mount of .ddev/config.yaml:2; git does not keep it'],
+    ])
+  })
+
   test('gives two of a kind two names', async () => {
     const directory = await temporaryDirectory()
     for (const folder of ['wp-content/uploads', 'public/uploads'])

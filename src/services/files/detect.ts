@@ -1,14 +1,19 @@
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
+import { printable } from '../../domain/format-text.ts'
+import { serviceName } from '../detection/found.ts'
+import { findMounts } from '../detection/mounts.ts'
 import type { Detected, Project } from '../service-driver.ts'
 
-/** Folders in which well-known applications keep what their users upload; what of them is made again on its own is excluded. */
-const known: readonly {
+type Candidate = {
   readonly path: string
   readonly name: string
   readonly of: string
   readonly exclude?: readonly string[]
-}[] = [
+}
+
+/** Folders in which well-known applications keep what their users upload; what of them is made again on its own is excluded. */
+const known: readonly Candidate[] = [
   { path: 'pub/media', name: 'media', of: 'media of Magento', exclude: ['catalog/product/cache/**', 'tmp/**'] },
   {
     path: 'var',
@@ -44,7 +49,7 @@ const known: readonly {
 /** Proposes those that exist and that git does not keep; none within another. */
 export function detectMounts(project: Project): Detected[] {
   const found: (Detected & { readonly path: string })[] = []
-  for (const { path: folder, name, of, exclude } of known) {
+  for (const { path: folder, name, of, exclude } of [...known, ...namedByProject(project)]) {
     const isInside = found.some((other) => folder.startsWith(`${other.path}/`) || other.path.startsWith(`${folder}/`))
     if (isInside || !isFolder(path.join(project.directory, folder))) continue
     const tracked = [...project.tracked].filter((file) => file.startsWith(`${folder}/`) && !isPlaceholder(file))
@@ -60,6 +65,15 @@ export function detectMounts(project: Project): Detected[] {
     })
   }
   return found.map(({ name, config, reason }) => ({ name, config, reason }))
+}
+
+/** What the project's own files call a mount or a folder of uploads. */
+function namedByProject(project: Project): Candidate[] {
+  return findMounts(project).map(({ path: folder, source }) => ({
+    path: folder,
+    name: serviceName(path.posix.basename(folder), 'files'),
+    of: printable(`a mount of ${source}`),
+  }))
 }
 
 /** Files that are tracked only to have the folder. */
