@@ -1,7 +1,7 @@
 import path from 'node:path'
 import type { Config, ServiceConfig } from '../domain/config.ts'
 import { isThisMachine } from '../domain/host.ts'
-import { readLocalVariables } from './local-variables.ts'
+import { knownLocalVariables } from './local-variables.ts'
 import type { ConfiguredWorkspace } from './workspace.ts'
 
 type Configured = Pick<ConfiguredWorkspace, 'config' | 'directory'>
@@ -25,7 +25,7 @@ export function consentLines(
 
 /** What of it needs consent as things stand: a variable that names this machine needs none. */
 export async function neededConsent(workspace: ConfiguredWorkspace): Promise<string[]> {
-  const local = await readLocalVariables(workspace)
+  const local = await knownLocalVariables(workspace)
   return consentLines(workspace, (name) => workspace.ports.variables[name] ?? local.get(name))
 }
 

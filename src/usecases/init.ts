@@ -7,7 +7,7 @@ import type { Project, Survey } from '../services/service-driver.ts'
 import { replaceFile } from '../system/durable-file.ts'
 import { neededConsent } from './allow.ts'
 import { configText, type Proposed } from './config-text.ts'
-import { addLocalVariables, type LocalAdditions, readLocalVariables } from './local-variables.ts'
+import { addLocalVariables, knownLocalVariables, type LocalAdditions } from './local-variables.ts'
 import { type ConfiguredWorkspace, configure, openStore, storeLocation, type Workspace } from './workspace.ts'
 
 export type InitResult = {
@@ -103,7 +103,7 @@ function freeName(name: string, found: readonly Proposed[]): string {
 }
 
 async function unsetVariables(workspace: ConfiguredWorkspace): Promise<string[]> {
-  const local = await readLocalVariables(workspace)
+  const local = await knownLocalVariables(workspace)
   const text = JSON.stringify(workspace.config.services.map(({ settings }) => settings))
   const names = [...text.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g)].map(([, name]) => name!)
   return [...new Set(names)].filter((name) => workspace.ports.variables[name] === undefined && !local.has(name))

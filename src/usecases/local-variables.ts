@@ -24,6 +24,13 @@ export async function readLocalVariables(
   return parse(text)
 }
 
+/** The same for what only looks: a file that is refused, or cannot be read, gives nothing. */
+export async function knownLocalVariables(
+  workspace: Pick<Workspace, 'directory' | 'git'>,
+): Promise<ReadonlyMap<string, string>> {
+  return readLocalVariables(workspace).catch(() => new Map())
+}
+
 /** What became of variables that were to be kept, by name. Never what they stand for. */
 export type LocalAdditions = {
   readonly written: readonly string[]

@@ -106,6 +106,18 @@ test('a variable that nothing sets is named; one of the environment is not copie
   await expect(stat(project.path('.git-env.local'))).rejects.toThrow('ENOENT')
 })
 
+test('a local file that git tracks gets no secret, and init goes on', async () => {
+  const project = await projectWith({ ...shop, '.git-env.local': 'A=1\n' })
+  await project.git('add', '-f', '.git-env.local')
+  expect(await initWith(project)).toMatchObject({
+    configWritten: true,
+    storeCreated: true,
+    local: { written: [], leftOut: [{ name: 'APP_PASSWORD', reason: '.git-env.local is tracked by git' }] },
+    unset: ['APP_PASSWORD'],
+  })
+  expect(await readFile(project.path('.git-env.local'), 'utf8')).toBe('A=1\n')
+})
+
 test('where there is a configuration, neither it nor the local file is touched', async () => {
   const project = await projectWith({ ...shop, '.git-env.yaml': 'services: {}\n' })
   expect(await initWith(project)).toMatchObject({ configWritten: false, found: [], local: { written: [] } })

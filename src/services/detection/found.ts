@@ -29,6 +29,8 @@ export type FoundService = {
   readonly user?: Value | undefined
   readonly password?: Value | undefined
   readonly database?: Value | undefined
+  /** PostgreSQL's `sslmode`, as its clients have it. */
+  readonly sslMode?: string | undefined
   /** A variable that holds the whole url, which is not known. */
   readonly urlVariable?: string | undefined
   /** The command prefix that leads to where it listens. */

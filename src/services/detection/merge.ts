@@ -82,6 +82,7 @@ function merge({ server, uses }: Group, isOneOfSeveral: boolean): MergedService 
     socketPath: address.socketPath,
     run: address.run,
     urlVariable: address.urlVariable,
+    sslMode: uses.find((use) => use.sslMode !== undefined)?.sslMode,
     ...login,
     database,
     source: first.source,

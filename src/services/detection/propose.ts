@@ -75,9 +75,8 @@ class UrlWriter {
     if (host === undefined) return { lacks: 'nothing says where it listens' }
     const login = this.#login(service)
     const place = `${host}${service.port === undefined || service.port === port ? '' : `:${service.port}`}`
-    const query =
-      socketPath === undefined || run ? '' : `?socketPath=${encodeURIComponent(socketPath).replaceAll('%2F', '/')}`
-    const url = `${scheme}://${login}${login === '' && query !== '' ? '' : place}/${database ?? ''}${query}`
+    const query = queryOf(service)
+    const url = `${scheme}://${login}${login === '' && socketPath !== undefined && !run ? '' : place}/${database ?? ''}${query}`
     return URL.canParse(url) ? url : { lacks: 'what is said of it fits no url' }
   }
 
@@ -113,6 +112,15 @@ class UrlWriter {
     const given = this.#given.get(variable)
     return secret === undefined || given === undefined || given === secret
   }
+}
+
+function queryOf({ type, socketPath, run, sslMode }: MergedService): string {
+  const parameters: string[] = []
+  if (socketPath !== undefined && !run) {
+    parameters.push(`socketPath=${encodeURIComponent(socketPath).replaceAll('%2F', '/')}`)
+  }
+  if (type === 'postgres' && sslMode !== undefined && /^[a-z-]+$/.test(sslMode)) parameters.push(`sslmode=${sslMode}`)
+  return parameters.length === 0 ? '' : `?${parameters.join('&')}`
 }
 
 /** Redis has passwords without users. */

@@ -57,9 +57,11 @@ function readDatabase(key: string, node: YamlNode, values: readonly Value[]): Fo
       host: host ?? { value: 'localhost' },
       port: portOf(get('port')?.value),
       socketPath: host?.value?.startsWith('/') ? host.value : socketPath,
-      user: get('username'),
+      // As libpq has it: whoever runs it.
+      user: get('username') ?? (type === 'postgres' ? { variable: 'USER' } : undefined),
       password: get('password'),
       database,
+      sslMode: get('sslmode')?.value,
     },
   ]
 }

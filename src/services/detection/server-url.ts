@@ -2,7 +2,10 @@ import { typeByScheme } from './engines.ts'
 import { type FoundService, portOf, type Value } from './found.ts'
 import { fill, type Template } from './templates.ts'
 
-type Address = Pick<FoundService, 'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database'>
+type Address = Pick<
+  FoundService,
+  'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database' | 'sslMode'
+>
 
 /** Takes a service's url apart, as frameworks write it; undefined when it is none, or of no service that is known here. */
 export function readServerUrl({ text, values }: Template): Address | undefined {
@@ -29,6 +32,7 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
     user: part(url.username),
     password: part(url.password),
     database: part(url.pathname.replace(/^\//, '')),
+    sslMode: url.searchParams.get('sslmode') ?? undefined,
   }
 }
 

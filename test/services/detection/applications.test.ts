@@ -317,7 +317,7 @@ development:
         # config/database.yml:1 names it (Rails)
         db:
           type: postgres
-          url: postgres:///app_development?socketPath=/var/run/postgresql"
+          url: postgres://\${USER}@localhost/app_development?socketPath=/var/run/postgresql"
     `)
   })
 })
@@ -428,6 +428,17 @@ TEST_DATABASE_URL=mysql://root@localhost/test
         # for example:
         #   app: { type: sqlite, path: data/app.sqlite }
       not in it: db (sql, .env:2): nothing says which engine it is"
+    `)
+  })
+
+  test('PostgreSQL keeps its sslmode', () => {
+    const url = 'DATABASE_URL=postgres://app@db.example.com/app?sslmode=verify-full&pool=5'
+    expect(proposalFor({ '.env': url })).toMatchInlineSnapshot(`
+      "services:
+        # .env:1 names it (DATABASE_URL)
+        db:
+          type: postgres
+          url: postgres://app@db.example.com/app?sslmode=verify-full"
     `)
   })
 
