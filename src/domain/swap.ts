@@ -14,7 +14,8 @@ export type SwapState = 'before' | 'between' | 'after'
 
 /**
  * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, hold, lastCapture, forward, readBack, release, discard.
- * After a crash `inspect` decides which of them are left.
+ * After a crash `inspect` decides which of them are left. On the way back nothing is prepared; `lastCapture` and `readBack` of several targets
+ * run side by side.
  *
  * Laws:
  * - `inspect` finds the state by looking at the target, and changes nothing.

@@ -11,7 +11,7 @@ import { asStaged, type CodeStaged, readWork, type Work } from './code-plan.ts'
 import { readCommits } from './commits.ts'
 import type { CodeSwap } from './git-repository.ts'
 import { IndexLock } from './index-lock.ts'
-import { keepChanges } from './keep-changes.ts'
+import { type KeptChanges, keepChanges, type LastKept } from './keep-changes.ts'
 import { lookAt } from './live-files.ts'
 import { headState, isHeadUnmoved, isMoved, isUnmoved, movedOn, moveHeadBack, moveWithFiles } from './move-head.ts'
 import { below } from './paths.ts'
@@ -50,6 +50,7 @@ export class WorkTreeSwap implements CodeSwap {
   readonly #context: SwapContext
   #staged: CodeStaged
   #cachedWork: Work | undefined
+  readonly #lastKept: LastKept = {}
 
   constructor(repository: RecordContext, top: string, staged: CodeStaged, trace: Trace) {
     const { git, location, environment } = repository
@@ -72,6 +73,13 @@ export class WorkTreeSwap implements CodeSwap {
     return commit === this.#staged.old && this.#moves() ? 'between' : 'after'
   }
 
+  /** Reads what is to be done, and keeps uncommitted code: inside the hold it is only looked whether that is still the same. */
+  async prepare(): Promise<void> {
+    const state = await this.inspect()
+    if (state !== 'after') await this.#work()
+    if (state === 'before') await this.#keep()
+  }
+
   async hold(limitMs: number): Promise<void> {
     await this.#context.lock.waitUntilFree(limitMs)
   }
@@ -82,12 +90,16 @@ export class WorkTreeSwap implements CodeSwap {
 
   async lastCapture(): Promise<Staged> {
     if ((await this.inspect()) !== 'before') return asStaged(this.#staged)
-    const { git, location } = this.#repository
-    const context = { git, topLevel: this.#context.top, gitDirectory: location.gitDirectory }
-    const captured = (await keepChanges(context, new Set(this.#staged.exclude))) ?? null
+    const captured = (await this.#keep()) ?? null
     this.#staged = { ...this.#staged, captured }
     this.#context.step('uncommitted code captured')
     return asStaged(this.#staged)
+  }
+
+  async #keep(): Promise<KeptChanges | undefined> {
+    const { git, location } = this.#repository
+    const context = { git, topLevel: this.#context.top, gitDirectory: location.gitDirectory }
+    return keepChanges(context, new Set(this.#staged.exclude), this.#lastKept)
   }
 
   async forward(): Promise<void> {

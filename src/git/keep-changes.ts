@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile, rm } from 'node:fs/promises'
+import { hash, randomBytes } from 'node:crypto'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { EnvError, systemCode } from '../domain/errors.ts'
 import { type Blob, blobsOf } from './blobs.ts'
@@ -16,6 +16,9 @@ export type KeepContext = {
 
 export type KeptChanges = { readonly commit: string; readonly files: number }
 
+/** What was kept last, and a digest of all that it was made of: the same again is looked for, and not written again. */
+export type LastKept = { digest?: string; kept?: KeptChanges }
+
 /** Nobody needs to be known to Git for changes to be kept; and with HEAD's own date, the same changes are the same commit. */
 const keeper = {
   GIT_AUTHOR_NAME: 'git-env',
@@ -31,11 +34,12 @@ const keeper = {
 export async function keepChanges(
   context: KeepContext,
   exclude: ReadonlySet<string>,
+  last: LastKept = {},
 ): Promise<KeptChanges | undefined> {
   for (let attempt = 0; ; attempt++) {
     const status = await workTreeStatus(context.git, context.topLevel, exclude)
     try {
-      return await keepStatus(context, status)
+      return await keepStatus(context, status, last)
     } catch (error) {
       // A file that went away between being listed and being read.
       const vanished =
@@ -45,22 +49,47 @@ export async function keepChanges(
   }
 }
 
-async function keepStatus(context: KeepContext, status: WorkTreeStatus): Promise<KeptChanges | undefined> {
+async function keepStatus(
+  context: KeepContext,
+  status: WorkTreeStatus,
+  last: LastKept,
+): Promise<KeptChanges | undefined> {
   refuseUnmerged(status)
   const files = status.tracked.length + status.untracked.length
   if (files === 0) return undefined
   const { git, topLevel } = context
-  const head = await git.text(['rev-parse', '--verify', 'HEAD^{commit}'])
   const submodules = status.tracked.filter((change) => change.submodule !== undefined)
   const worktree = status.tracked.filter((change) => change.unstaged && change.submodule === undefined)
   const paths = [...worktree.map((change) => change.path), ...status.untracked]
-  const blobs = await blobsOf(git, topLevel, paths, { filters: false, write: true })
-  const links = await submoduleHeads(git, topLevel, submodules)
-  return { commit: await writeKept(context, { head, worktree, untracked: status.untracked, blobs, links }), files }
+  const [[head, index], blobs, links] = await Promise.all([
+    headAndIndex(git),
+    blobsOf(git, topLevel, paths, { filters: false, write: true }),
+    submoduleHeads(git, topLevel, submodules),
+  ])
+  const digest = hash('sha256', JSON.stringify([head, status, [...blobs], [...links], index && hash('sha256', index)]))
+  if (last.kept && last.digest === digest) return last.kept
+  const kept = {
+    commit: await writeKept(context, { head, index, worktree, untracked: status.untracked, blobs, links }),
+    files,
+  }
+  Object.assign(last, { digest, kept })
+  return kept
+}
+
+async function headAndIndex(git: Git): Promise<[string, Buffer | undefined]> {
+  const place = ['--path-format=absolute', '--git-path', 'index']
+  const answer = await git.text(['rev-parse', 'HEAD^{commit}', ...place])
+  const head = answer.slice(0, answer.indexOf('\n'))
+  const index = await readFile(answer.slice(head.length + 1)).catch((error: unknown) => {
+    // No index yet: nothing was ever added or checked out, and Git makes an empty one.
+    if (systemCode(error) !== 'ENOENT') throw error
+  })
+  return [head, index ?? undefined]
 }
 
 type Kept = {
   readonly head: string
+  readonly index: Buffer | undefined
   readonly worktree: readonly TrackedChange[]
   readonly untracked: readonly string[]
   readonly blobs: ReadonlyMap<string, Blob>
@@ -71,9 +100,12 @@ type Kept = {
 async function writeKept(context: KeepContext, kept: Kept): Promise<string> {
   const { git, gitDirectory } = context
   const { head, blobs } = kept
-  const copy = { GIT_INDEX_FILE: await temporaryIndex(context) }
-  const only = { GIT_INDEX_FILE: path.join(gitDirectory, `git-env-untracked-${randomBytes(6).toString('hex')}`) }
+  const temporary = (what: string) => path.join(gitDirectory, `git-env-${what}-${randomBytes(6).toString('hex')}`)
+  // `git write-tree` may write the index, so it is given a copy.
+  const copy = { GIT_INDEX_FILE: temporary('index') }
+  const only = { GIT_INDEX_FILE: temporary('untracked') }
   try {
+    if (kept.index) await writeFile(copy.GIT_INDEX_FILE, kept.index)
     const indexTree = await writeTree(git, copy)
     const changed = kept.worktree.map(({ path }) => indexLine(path, blobs.get(path), head.length))
     const linked = [...kept.links].map(([path, commit]) => `160000 ${commit} 0\t${path}\0`)
@@ -106,19 +138,6 @@ export async function writeKeptCommits(git: Git, head: string, trees: KeptTrees)
   const parents = [head, await write(trees.indexTree, [head], 'index')]
   if (trees.untrackedTree !== undefined) parents.push(await write(trees.untrackedTree, [], 'untracked files'))
   return write(trees.tree, parents, 'work tree')
-}
-
-/** `git write-tree` and `git status` may write the index, so they are given a copy. */
-async function temporaryIndex({ git, gitDirectory }: KeepContext): Promise<string> {
-  const copy = path.join(gitDirectory, `git-env-index-${randomBytes(6).toString('hex')}`)
-  const index = await git.text(['rev-parse', '--path-format=absolute', '--git-path', 'index'])
-  try {
-    await copyFile(index, copy)
-  } catch (error) {
-    // No index yet: nothing was ever added or checked out, and Git makes an empty one.
-    if (systemCode(error) !== 'ENOENT') throw error
-  }
-  return copy
 }
 
 export async function writeTree(git: Git, env: Readonly<Record<string, string>>): Promise<string> {

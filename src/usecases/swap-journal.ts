@@ -119,10 +119,15 @@ class JournalRun {
     this.#workspace.ports.trace(`journal: ${state}`)
   }
 
-  /** All are prepared before the first is held. */
+  /** All are prepared before the first is held; on the way back there is nothing to prepare, and the store may be gone. */
+  async #prepareAndHold(): Promise<void> {
+    for (const { swap } of this.#bound) await swap.prepare?.()
+    this.#workspace.ports.trace('swap: prepared')
+    await this.#hold()
+  }
+
   async #hold(): Promise<void> {
     if (this.#heldSince !== undefined) return
-    for (const { swap } of this.#bound) await swap.prepare?.()
     this.#heldSince = await holdTogether(
       this.#bound.map(({ swap }) => swap),
       { limitMs: holdLimitMs, longestAttemptMs: longestSwapAttemptMs, signal: this.#workspace.ports.signal },
@@ -144,7 +149,7 @@ class JournalRun {
   async #commit(): Promise<void> {
     try {
       await this.#markOwners('restoring')
-      await this.#hold()
+      await this.#prepareAndHold()
       await this.#captureLast()
       if (this.#isCancelled())
         throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
@@ -156,13 +161,21 @@ class JournalRun {
     await this.#write('committing')
   }
 
+  /** Writers wait: what does not depend on each other is done side by side. All have ended when this does, also when one failed. */
+  async #atOnce<T>(step: (bound: Bound) => Promise<T>): Promise<T[]> {
+    const outcomes = await Promise.allSettled(this.#bound.map(step))
+    return outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason
+      return outcome.value
+    })
+  }
+
   /** Keeps what each target that is not swapped yet holds now; the journal must know of it before the swap. */
   async #captureLast(): Promise<void> {
-    const participants: Participant[] = []
-    for (const { participant, swap } of this.#bound) {
+    const participants = await this.#atOnce(async ({ participant, swap }) => {
       const swapped = (await swap.inspect()) === 'after'
-      participants.push(swapped ? participant : { ...participant, staged: await swap.lastCapture() })
-    }
+      return swapped ? participant : { ...participant, staged: await swap.lastCapture() }
+    })
     await this.#write(this.#journal.state, { participants })
   }
 
@@ -171,14 +184,14 @@ class JournalRun {
     try {
       // A recovery comes here without a hold: writers may have gone on since, so it holds again and captures again.
       if (recovering) {
-        await this.#hold()
+        await this.#prepareAndHold()
         await this.#captureLast()
       }
       for (const { participant, swap } of this.#bound) {
         await swap.forward()
         this.#workspace.ports.trace(`swap: ${participant.name} swapped`)
       }
-      for (const { swap } of this.#bound) await swap.readBack()
+      await this.#atOnce(({ swap }) => swap.readBack())
       await this.#write('done')
     } catch (error) {
       // In a recovery writers may have gone on since the crash in what was swapped already: going back would lose what they wrote.

@@ -266,7 +266,9 @@ function describePresence(sample: DriverSample): void {
     expect(await bench.live.fingerprint()).toBe(gone)
   })
 
-  test('what is damaged is refused, or kept as the raw files it is, and undo brings the ruin back', async () => {
+  test('what is damaged is refused, or kept as the raw files it is, and undo brings the ruin back', {
+    timeout: 120_000,
+  }, async () => {
     for (const ruin of Object.keys((await sample.create()).ruins)) {
       const bench = await ServiceBench.open(sample)
       const target = await bench.capture()

@@ -245,6 +245,36 @@ test('an edit after the last capture ends in what undo brings back', async () =>
   expect(box.read('gone')).toBe('made late')
 })
 
+test('what was kept ahead of the hold is not written again inside it, unless it has changed', async () => {
+  const { box, snapshot } = await twoStates()
+  box.write('same', 'staged')
+  box.git('add', 'same')
+  box.write('same', 'work tree')
+  box.write('untracked', 'untracked')
+  const log = `${box.directory}/.git/commands`
+  const repository = await box.open(undefined, { GIT_TRACE2_EVENT: log })
+  const stage = async () => repository.code.stage(stageOptions(box, { commit: snapshot }))
+  const swap = repository.code.swap(await stage(), () => {})
+  await swap.prepare!()
+  writeFileSync(log, '')
+  const first = (await swap.lastCapture())['captured']
+  expect(readFileSync(log, 'utf8')).not.toMatch(/"(write-tree|commit-tree)"/)
+  expect(first).toEqual(await repository.code.keepChanges({ exclude: new Set() }))
+
+  for (const change of [
+    () => box.write('same', 'work t...'),
+    () => box.git('add', 'same'),
+    () => box.write('untracked', 'elsewhere'),
+    () => box.git('rm', '-q', '--cached', 'same'),
+  ]) {
+    await swap.prepare!()
+    change()
+    const captured = (await swap.lastCapture())['captured']
+    expect(captured).toEqual(await repository.code.keepChanges({ exclude: new Set() }))
+    expect(captured).not.toEqual(first)
+  }
+})
+
 test('an edit between setting aside and moving is set aside too', async () => {
   const { box, snapshot } = await twoStates()
   box.write('same', 'mine')

@@ -20,6 +20,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { ContentSource } from '../../src/domain/content.ts'
 import { bytePath, encodeTreeEntry, type TreeEntry } from '../../src/domain/tree.ts'
 import { mountPointsBelow } from '../../src/services/files/mount-points.ts'
 import { changeOddTree, makeOddTree, treeText } from '../samples/files.ts'
@@ -299,6 +300,83 @@ describe('a writer that goes on', () => {
     expect(treeText(bench.root)).toBe(wanted)
     await bench.restore(before)
     expect(treeText(bench.root)).toBe(late)
+  })
+
+  test('makes writers of other services wait for a look at the mount only: the rest was read ahead', async () => {
+    const bench = await filled()
+    const target = await bench.capture()
+    const wanted = treeText(bench.root)
+    rmSync(bench.file('a'), { recursive: true })
+    writeFileSync(bench.file('kept/three'), 'THREE')
+    await settled()
+    const safety = await bench.capture()
+    const staged = await bench.stage(target, safety)
+    const reads: string[] = []
+    const source: ContentSource = {
+      read(content) {
+        reads.push(content.sha256)
+        return bench.content.read(content)
+      },
+    }
+    const swap = (await bench.service()).swap(staged, source)
+    writeFileSync(bench.file('kept/new'), 'new before the hold')
+    writeFileSync(bench.file('kept/three'), 'three')
+    await settled()
+    await swap.prepare!()
+    expect(reads.length).toBeGreaterThan(0)
+    reads.length = 0
+    writeFileSync(bench.file('kept/newer'), 'new inside the hold')
+    const late = treeText(bench.root)
+    await swap.lastCapture()
+    expect(reads).toEqual([])
+    await swap.forward()
+    await swap.readBack()
+    expect(treeText(bench.root)).toBe(wanted)
+    const before = await swap.before(bench.content, safety)
+    await swap.discard()
+    await bench.restore(before)
+    expect(treeText(bench.root)).toBe(late)
+  })
+
+  test('loses nothing of what it does between what is prepared and the hold', async () => {
+    const bench = await filled()
+    const target = await bench.capture()
+    const wanted = treeText(bench.root)
+    writeFileSync(bench.file('a/one'), 'changed')
+    await settled()
+    let late = ''
+    const before = await bench.restore(target, {
+      staged: () => writeFileSync(bench.file('kept/new'), 'new'),
+      prepared: () => {
+        writeFileSync(bench.file('kept/new'), 'new again')
+        writeFileSync(bench.file('kept/newer'), 'newer')
+        rmSync(bench.file('a/b'), { recursive: true })
+        late = treeText(bench.root)
+      },
+    })
+    expect(treeText(bench.root)).toBe(wanted)
+    await bench.restore(before)
+    expect(treeText(bench.root)).toBe(late)
+  })
+
+  test('does not keep a recovery from staging what a crash has left staged already, unknown to the journal', async () => {
+    const bench = await filled()
+    const target = await bench.capture()
+    const wanted = treeText(bench.root)
+    writeFileSync(bench.file('kept/three'), 'changed')
+    await settled()
+    const safety = await bench.capture()
+    const staged = await bench.stage(target, safety)
+    rmSync(bench.file('a'), { recursive: true })
+    await (await bench.swap(staged)).lastCapture()
+    // The journal never heard of that capture.
+    const swap = await bench.swap(staged)
+    await swap.lastCapture()
+    await swap.forward()
+    await swap.readBack()
+    expect(treeText(bench.root)).toBe(wanted)
+    expect([...(await bench.entries(await swap.before(bench.content, safety))).keys()]).not.toContain('a/one')
+    await swap.discard()
   })
 
   test('through a file it has open writes into what was set aside', async () => {

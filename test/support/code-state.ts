@@ -32,6 +32,7 @@ export async function restoreCode(repository: GitRepository, options: CodeStageO
   const staged = await repository.code.stage(options)
   const swap = repository.code.swap(staged, trace)
   expect(await swap.inspect()).toBe('before')
+  await swap.prepare?.()
   await swap.hold(1000)
   await swap.lastCapture()
   await swap.forward()

@@ -106,6 +106,7 @@ export class MountBench {
     options: {
       readonly only?: readonly string[]
       readonly staged?: () => void
+      readonly prepared?: () => void
       readonly captured?: () => void
       readonly swapped?: () => void
     } = {},
@@ -114,6 +115,8 @@ export class MountBench {
     const staged = await this.stage(target, safety, options.only)
     options.staged?.()
     const swap = await this.swap(staged)
+    await swap.prepare?.()
+    options.prepared?.()
     await swap.lastCapture()
     options.captured?.()
     await swap.forward()

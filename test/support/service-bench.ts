@@ -98,6 +98,7 @@ export class ServiceBench {
 
   /** What is left of a swap, from any state to `after`. */
   async finish(swap: ServiceSwap): Promise<void> {
+    await swap.prepare?.()
     await swap.hold(5000)
     if ((await swap.inspect()) !== 'after') await swap.lastCapture()
     await swap.forward()

@@ -69,6 +69,7 @@ async function run(job: SwapJob): Promise<void> {
     return say({ held: true })
   }
   const swap = service.swap(job.staged)
+  if (job.task === 'swap') await swap.prepare?.()
   await swap.hold(5000)
   if (job.task === 'hold for a swap') return say({ held: true })
   await say({ staged: await swap.lastCapture() })

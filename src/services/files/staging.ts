@@ -1,4 +1,4 @@
-import { accessSync, constants, lstatSync } from 'node:fs'
+import { accessSync, constants, lstatSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import type { Json } from '../../domain/canonical-json.ts'
 import type { ContentSource } from '../../domain/content.ts'
@@ -19,7 +19,7 @@ import { makePlan, type Plan, type PlannedPut } from './plan.ts'
 import { storedTree } from './record.ts'
 import { ordinaryUser } from './rights.ts'
 import { Selection } from './selection.ts'
-import { readStored, type StoredTree, TargetTree } from './target-tree.ts'
+import { type ReadTree, readStored, rememberingTrees, type StoredTree, TargetTree } from './target-tree.ts'
 import { type Placed, type WriteOptions, writeEntries } from './tree-writer.ts'
 import { metadataOf, typeOf } from './walk.ts'
 
@@ -119,14 +119,14 @@ export async function stageRevision(
   mount: Mount,
   staged: StagedFiles,
   before: readonly Operation[],
-  options: WriteOptions,
+  options: WriteOptions & { readonly ahead?: Reading },
 ): Promise<Staged> {
   const area: Area = { directory: staged.area }
-  const plan = await planAgain(mount, staged, options.source)
+  const plan = await planAgain(mount, staged, options.ahead ?? (await newReading(mount, options.source)))
   refuseForbidden(mount, plan)
   const operations = begunOperations(area, before)
   const ready = stagedBefore(area, before)
-  let next = staged.next
+  let next = Math.max(staged.next, firstFreeNumber(area))
   const fresh: NumberedPut[] = []
   for (const { path, old } of plan.removals) operations.push({ kind: 'removal', number: next++, path, old })
   for (const put of plan.puts) {
@@ -157,17 +157,41 @@ export async function stageRevision(
   } as unknown as { [key: string]: Json }
 }
 
-async function planAgain(mount: Mount, staged: StagedFiles, source: ContentSource): Promise<Plan> {
+/** What plans are made of, beside the live tree. */
+export type Reading = { readonly read: ReadTree; readonly contents: LiveContents; readonly clock: FileClock }
+
+/** Some 30 MB for each of the live, the stored and the target tree; what is larger is read again every time. */
+const rememberedEntries = 50_000
+
+/** For several plans in a row: what one of them has read, the next one need not. */
+export async function readingAhead(mount: Mount, source: ContentSource): Promise<Reading> {
+  return { ...(await newReading(mount, source, rememberedEntries)), read: rememberingTrees(source, rememberedEntries) }
+}
+
+async function newReading(mount: Mount, source: ContentSource, remembered = 0): Promise<Reading> {
   const clock = new FileClock(mount.privateDirectory)
+  const cache = await ContentCache.load(mount.privateDirectory)
+  const contents = new LiveContents(mount, cache, clock, remembered)
+  return { read: (tree) => readStored(tree, source), contents, clock }
+}
+
+/** A revision that a crash kept from the journal has left what it staged; its numbers are not given again. */
+function firstFreeNumber(area: Area): number {
+  let last = 0
+  for (const name of readdirSync(path.join(area.directory, 'new'))) last = Math.max(last, Number(name) || 0)
+  return last + 1
+}
+
+async function planAgain(mount: Mount, staged: StagedFiles, { read, contents, clock }: Reading): Promise<Plan> {
   const selection = new Selection(staged.only ?? undefined)
   // Outside the hold there is time to let what was written just now become distinguishable from what comes next.
   if (staged.revision === 0) await clock.settle(clock.nowNs())
   const startNs = clock.nowNs()
   return makePlan({
     mount,
-    target: await TargetTree.open(staged.target, source, mount.scope, selection),
-    safety: () => readStored(staged.safety, source),
-    contents: new LiveContents(mount, await ContentCache.load(mount.privateDirectory), clock),
+    target: await TargetTree.open(staged.target, read, mount.scope, selection),
+    safety: () => read(staged.safety),
+    contents,
     selection,
     isSettled: (ctimeNs) => isClearlyBefore(ctimeNs, startNs),
     user: ordinaryUser(),

@@ -29,7 +29,7 @@ import { type Operation, type Put, type Removal, readOperations } from './operat
 import { moveToFreeName, openFolder, syncFolder } from './place.ts'
 import { look } from './plan.ts'
 import { compareSwapped } from './read-back.ts'
-import { type StagedFiles, stageRevision } from './staging.ts'
+import { type Reading, readingAhead, type StagedFiles, stageRevision } from './staging.ts'
 import { lstat } from './walk.ts'
 
 const doneMarker = 'done'
@@ -45,6 +45,10 @@ export class FilesSwap implements ServiceSwap {
   readonly #mount: Mount
   readonly #source: ContentSource | undefined
   #staged: StagedFiles
+  /** What was read ahead of the hold. */
+  #ahead: Reading | undefined
+  /** Somebody writes all the time: a look would only tell so. */
+  #isBusy = false
 
   /** `source`: where contents come from that turn out to be needed after staging. */
   constructor(mount: Mount, staged: Staged, source: ContentSource | undefined) {
@@ -62,20 +66,35 @@ export class FilesSwap implements ServiceSwap {
     return exists(this.#area, doneMarker) ? 'after' : 'between'
   }
 
+  /**
+   * Where something was written since staging, all is read and staged again here, so that inside the hold only what is written after that is
+   * left to be found.
+   */
+  async prepare(): Promise<void> {
+    if (isBegun(this.#area) || (await this.#isAsSeen())) return
+    this.#ahead ??= await readingAhead(this.#mount, this.#source ?? noSource)
+    await this.#stageAgain()
+    this.#isBusy = !(await this.#isAsSeen())
+  }
+
+  async #isAsSeen(): Promise<boolean> {
+    return this.#staged.seen !== null && (await look(this.#mount)) === this.#staged.seen
+  }
+
   /** Writers of files cannot be held. What they do until the swap is found by `lastCapture`, after that by what is set aside. */
   async hold(): Promise<void> {}
 
   async release(): Promise<void> {}
 
   async lastCapture(): Promise<Staged> {
-    const isUntouched = !isBegun(this.#area) && this.#staged.seen !== null
-    if (!isUntouched || (await look(this.#mount)) !== this.#staged.seen) await this.#stageAgain()
+    if (isBegun(this.#area) || this.#isBusy || !(await this.#isAsSeen())) await this.#stageAgain()
     return this.#staged as unknown as Staged
   }
 
   async #stageAgain(): Promise<void> {
     const source = this.#source ?? noSource
-    const options = { source, signal: this.#mount.signal, progress: () => {} }
+    const ahead = this.#ahead ? { ahead: this.#ahead } : {}
+    const options = { source, signal: this.#mount.signal, progress: () => {}, ...ahead }
     const staged = await stageRevision(this.#mount, this.#staged, await this.#operations(), options)
     this.#staged = staged as unknown as StagedFiles
   }

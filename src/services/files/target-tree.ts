@@ -24,6 +24,27 @@ export async function* readStored(tree: StoredTree, source: ContentSource): Asyn
   }
 }
 
+/** Reads a stored tree, in order. */
+export type ReadTree = (tree: StoredTree) => AsyncIterable<TreeEntry>
+
+/** Keeps trees of at most so many entries in memory, for a second reading while writers wait. */
+export function rememberingTrees(source: ContentSource, rememberedEntries: number): ReadTree {
+  const remembered = new Map<string, readonly TreeEntry[]>()
+  return async function* read(tree) {
+    const known = tree.listing && remembered.get(tree.listing.sha256)
+    if (known) {
+      yield* known
+      return
+    }
+    const entries: TreeEntry[] = []
+    for await (const entry of readStored(tree, source)) {
+      if (entries.length <= rememberedEntries) entries.push(entry)
+      yield entry
+    }
+    if (tree.listing && entries.length <= rememberedEntries) remembered.set(tree.listing.sha256, entries)
+  }
+}
+
 type Head = {
   content?: Content
   sparse?: true /** The name that holds the content among those that are chosen. */
@@ -33,23 +54,23 @@ type Head = {
 /** The part of a stored tree that a restore is about: without what is not chosen, and what is not the mount's now. */
 export class TargetTree {
   readonly #tree: StoredTree
-  readonly #source: ContentSource
+  readonly #read: ReadTree
   readonly #scope: Scope
   readonly #selection: Selection
   /** Names that others are links to. */
   #heads = new Map<string, Head>()
 
-  private constructor(tree: StoredTree, source: ContentSource, scope: Scope, selection: Selection) {
+  private constructor(tree: StoredTree, read: ReadTree, scope: Scope, selection: Selection) {
     this.#tree = tree
-    this.#source = source
+    this.#read = read
     this.#scope = scope
     this.#selection = selection
   }
 
-  static async open(tree: StoredTree, source: ContentSource, scope: Scope, selection: Selection): Promise<TargetTree> {
-    const target = new TargetTree(tree, source, scope, selection)
+  static async open(tree: StoredTree, read: ReadTree, scope: Scope, selection: Selection): Promise<TargetTree> {
+    const target = new TargetTree(tree, read, scope, selection)
     if (tree.links > 0) {
-      for await (const { link } of readStored(tree, source)) if (link !== undefined) target.#heads.set(link, {})
+      for await (const { link } of read(tree)) if (link !== undefined) target.#heads.set(link, {})
     }
     return target
   }
@@ -66,7 +87,7 @@ export class TargetTree {
   async *entries(): AsyncGenerator<TreeEntry> {
     for (const path of this.#heads.keys()) this.#heads.set(path, {})
     let alone: string | undefined
-    for await (const entry of readStored(this.#tree, this.#source)) {
+    for await (const entry of this.#read(this.#tree)) {
       const { path, type, content, sparse } = entry
       const head = this.#heads.get(entry.link ?? path)
       if (head && content) Object.assign(head, { content, ...(sparse ? { sparse } : {}) })
