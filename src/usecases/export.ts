@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs'
-import { lstat, mkdir, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Header, type Pack, pack } from 'tar-stream'
@@ -12,10 +12,20 @@ import { type ArchiveIndex, archivePath, archiveVersion, listingName, withTempor
 import { resolveSnapshot } from './resolve-snapshot.ts'
 import { type ConfiguredWorkspace, openStore } from './workspace.ts'
 
+export type ExportRequest = {
+  readonly snapshot: string
+  readonly file: string
+  /** Whether a file that is there already may be replaced. */
+  readonly replace: boolean
+}
+
 /** Writes a snapshot as one tar archive. */
-export async function exportSnapshot(workspace: ConfiguredWorkspace, name: string, file: string): Promise<Manifest> {
+export async function exportSnapshot(workspace: ConfiguredWorkspace, request: ExportRequest): Promise<Manifest> {
+  const { file, replace } = request
+  // Said before all is read; what turns up at that name meanwhile is seen when the archive is given it.
+  if (!replace && (await isThere(file))) throw inTheWay(file)
   const store = await openStore(workspace)
-  const snapshot = await resolveSnapshot(workspace.git, workspace.environment, name)
+  const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
   const manifest = await store.manifest(snapshot.manifest)
   return withTemporary(path.dirname(path.resolve(file)), async (directory) => {
     workspace.ports.progress.phase('exporting')
@@ -25,7 +35,7 @@ export async function exportSnapshot(workspace: ConfiguredWorkspace, name: strin
     const index: ArchiveIndex = { version: archiveVersion, streams }
     await writeFile(path.join(directory, 'git-env', 'export.json'), JSON.stringify(index, undefined, 2))
     await writeFile(path.join(directory, 'git-env', 'manifest.json'), encodeManifest(manifest))
-    await writeArchive(directory, file)
+    await writeArchive(directory, request)
     workspace.ports.progress.end()
     return manifest
   })
@@ -52,18 +62,43 @@ async function exportService(
   }))
 }
 
-async function writeArchive(directory: string, file: string): Promise<void> {
+async function isThere(file: string): Promise<boolean> {
+  return lstat(file).then(
+    () => true,
+    () => false,
+  )
+}
+
+function inTheWay(file: string): EnvError {
+  return new EnvError('refused', `${file} is there already`, { hint: 'give another name, or --force to replace it' })
+}
+
+async function writeArchive(directory: string, { file, replace }: ExportRequest): Promise<void> {
   const archive = pack()
   const temporary = `${file}.part`
   const written = pipeline(archive, createWriteStream(temporary, { flush: true, flags: 'wx' }))
   try {
     await Promise.all([addFolder(archive, directory, ''), written])
-    await rename(temporary, file)
+    if (replace) await rename(temporary, file)
+    else await giveFreeName(temporary, file)
     await syncDirectory(path.dirname(path.resolve(file)))
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') await rm(temporary, { force: true })
+    if (error instanceof EnvError) throw error
     throw new EnvError('unavailable', `${file} could not be written`, { cause: error })
   }
+}
+
+/** A second name is never given over a file that is there; where the file system has no second names, it is looked for. */
+async function giveFreeName(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch {
+    if (await isThere(to)) throw inTheWay(to)
+    await rename(from, to)
+    return
+  }
+  await rm(from)
 }
 
 /** `below` is a byte string, as file names are bytes. */

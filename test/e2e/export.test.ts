@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -38,6 +38,27 @@ test('an exported snapshot is a tar archive of files that other tools read, and 
   expect([databaseDump(project.database), treeFingerprint(project.uploads)]).toEqual(good)
   const again = await project.run(['import', archive])
   expect(again).toMatchObject({ status: 3, stderr: expect.stringContaining('is already in this repository') })
+})
+
+test('an export never overwrites a file unless told', async () => {
+  const project = await makeProject()
+  await project.ok('snapshot')
+  const directory = await temporaryDirectory()
+  const archive = path.join(directory, 'snapshot.tar')
+  const link = path.join(directory, 'link.tar')
+  await writeFile(archive, 'mine')
+  await symlink('nowhere', link)
+  for (const file of [archive, link]) {
+    const refused = await project.run(['export', 'latest', file])
+    expect(refused).toMatchObject({
+      status: 3,
+      stderr: `error: ${file} is there already\nhint: give another name, or --force to replace it\n`,
+    })
+  }
+  expect(await readFile(archive, 'utf8')).toBe('mine')
+  await project.ok('export', 'latest', archive, '--force')
+  await promisify(execFile)('tar', ['-tf', archive])
+  expect((await readdir(directory)).sort()).toEqual(['link.tar', 'snapshot.tar'])
 })
 
 test('an archive that is none, cut short or changed is refused, and nothing is recorded', async () => {

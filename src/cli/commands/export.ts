@@ -6,13 +6,15 @@ export const define: DefineCommand = (command, context) => {
   command
     .argument('<snapshot>')
     .argument('<file>', 'a tar archive to write')
+    .option('-f, --force', 'replace the file if it is there')
     .addHelpText(
       'after',
       `
 The archive holds the files of mounts as they are, and databases as files that their own tools open.`,
     )
-    .action(async (name: string, file: string) => {
-      const manifest = await exportSnapshot(await configuredWorkspace(context), name, file)
+    .action(async (snapshot: string, file: string, options: { force?: boolean }) => {
+      const request = { snapshot, file, replace: options.force ?? false }
+      const manifest = await exportSnapshot(await configuredWorkspace(context), request)
       context.output.line(`exported ${shortId(manifest.id)} to ${file}`)
       context.output.result({ id: manifest.id, file })
     })
