@@ -3,6 +3,24 @@ export function isSnapshotId(text: string): boolean {
   return /^[0-7][0-9a-hjkmnp-tv-z]{25}$/.test(text)
 }
 
+const digits = '0123456789abcdefghjkmnpqrstvwxyz'
+const timeDigits = 10
+
+/**
+ * `fresh` made to sort after `newest`: ids are ordered by their time, and a clock may be set back. A newest one that nothing can sort after
+ * is no reason to fail.
+ */
+export function idAfter(newest: string | undefined, fresh: string): string {
+  if (newest === undefined || fresh > newest) return fresh
+  let time = 0
+  for (const digit of newest.slice(0, timeDigits)) time = time * 32 + digits.indexOf(digit)
+  let text = ''
+  for (let rest = time + 1; text.length < timeDigits; rest = Math.floor(rest / 32)) text = digits[rest % 32] + text
+  return isSnapshotId(text + fresh.slice(timeDigits)) && text > newest.slice(0, timeDigits)
+    ? text + fresh.slice(timeDigits)
+    : fresh
+}
+
 /** At least four characters that a ULID could begin with. Upper case is accepted. */
 export function isSnapshotIdPrefix(text: string): boolean {
   return /^[0-7][0-9a-hjkmnp-tv-z]{3,25}$/i.test(text)

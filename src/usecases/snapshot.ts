@@ -2,7 +2,7 @@ import { EnvError } from '../domain/errors.ts'
 import { formatBytes, formatMicros, plural } from '../domain/format-text.ts'
 import type { CodeRecord, Manifest, Trigger } from '../domain/manifest.ts'
 import { summaryLines } from '../domain/record-summary.ts'
-import { isSnapshotName, shortId } from '../domain/snapshot-id.ts'
+import { idAfter, isSnapshotName, shortId } from '../domain/snapshot-id.ts'
 import { snapshotMessage } from '../domain/snapshot-message.ts'
 import type { CodeStatus, Head } from '../git/git-repository.ts'
 import type { Service } from '../services/service-driver.ts'
@@ -111,7 +111,10 @@ export async function takeSnapshot(
   const placement = take.side || head.ref === undefined || git.topLevel === undefined ? 'side' : 'branch'
   const commit = await refuseUnready(workspace, head, placement)
   const exclude = ownedPaths(workspace, services)
-  const uncommitted = git.topLevel ? await git.code.status({ exclude }) : { changed: [], untracked: [] }
+  const [uncommitted, [newest]] = await Promise.all([
+    git.topLevel ? git.code.status({ exclude }) : { changed: [], untracked: [] },
+    git.snapshots({ limit: 1 }),
+  ])
   const changes = take.withChanges ? await git.code.keepChanges({ exclude }) : undefined
   const code: CodeRecord = { commit, tree: head.tree!, ...(changes ? { changes } : {}) }
 
@@ -122,7 +125,7 @@ export async function takeSnapshot(
     const createdAt = ports.now()
     const manifest: Manifest = {
       version: 1,
-      id: take.id ?? ports.newId(),
+      id: take.id ?? idAfter(newest?.id, ports.newId()),
       environment: environment.name,
       ...(take.name === undefined ? {} : { name: take.name }),
       message: take.message,

@@ -4,6 +4,7 @@ import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
 import type { CodeRecord, Manifest, ServiceRecord } from '../domain/manifest.ts'
+import { idAfter } from '../domain/snapshot-id.ts'
 import type { Swap } from '../domain/swap.ts'
 import type { CodeSwap } from '../git/git-repository.ts'
 import type { Service, ServiceSwap } from '../services/service-driver.ts'
@@ -292,7 +293,7 @@ class JournalRun {
       }
       const manifest: Manifest = {
         ...safety,
-        id: ports.newId(),
+        id: idAfter(safety.id, ports.newId()),
         message: `${safety.message}, at the swap`,
         createdAt: ports.now().toISOString(),
         completes: safety.id,

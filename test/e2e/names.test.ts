@@ -44,6 +44,27 @@ describe('a snapshot', () => {
     expect((await project.json<{ snapshot: { id: string } }>('show')).snapshot.id).toBe(three)
   })
 
+  test('that was taken last is the latest, also when the clock was set back since the one before', async () => {
+    const project = await makeProject()
+    await project.ok('snapshot', '-m', 'by a clock that was ahead')
+    const [{ id }] = await project.json<[{ id: string }]>('log', '--snapshots')
+    const ahead = `${id.slice(0, 2)}z${id.slice(3)}`
+    const message = (await project.git('log', '-1', '--format=%B')).replace(id, ahead)
+    const commit = await project.git('commit-tree', 'HEAD^{tree}', '-p', 'HEAD~1', '-m', message)
+    await project.git('update-ref', '-d', `refs/env/snapshots/${id}`)
+    await project.git('update-ref', `refs/env/snapshots/${ahead}`, commit)
+    await project.git('reset', '-q', '--hard', commit)
+    const latest = async () => {
+      const [first] = await project.json<{ id: string; message: string }[]>('log', '--snapshots')
+      return [first!.id > ahead, first!.message]
+    }
+    expect(await latest()).toEqual([false, 'by a clock that was ahead'])
+    await project.ok('snapshot', '-m', 'by a clock that is right')
+    expect(await latest()).toEqual([true, 'by a clock that is right'])
+    await project.ok('restore', '--yes')
+    expect(await project.git('log', '-1', '--format=%s')).toBe('restore: by a clock that is right')
+  })
+
   test('is still found after a rebase, a lost reference and in a clone, by reindex', async () => {
     const project = await makeProject()
     const [one, two, three] = await takeThree(project)
