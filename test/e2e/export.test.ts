@@ -4,7 +4,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { databaseDump, treeFingerprint } from '../support/fingerprint.ts'
-import { makeProject } from '../support/project.ts'
+import { makeProject, Project } from '../support/project.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 test('an exported snapshot is a tar archive of files that other tools read, and another clone can import it', async () => {
@@ -59,6 +59,19 @@ test('an export never overwrites a file unless told', async () => {
   await project.ok('export', 'latest', archive, '--force')
   await promisify(execFile)('tar', ['-tf', archive])
   expect((await readdir(directory)).sort()).toEqual(['link.tar', 'snapshot.tar'])
+})
+
+test('in a clone that has no data yet, verify says that it saw only what is here', async () => {
+  const project = await makeProject()
+  await project.ok('snapshot')
+  expect(await project.ok('verify')).toMatch(/\nno damage found\n$/)
+  const clone = new Project(path.join(await temporaryDirectory(), 'clone'), project.home)
+  await project.git('clone', '-q', project.directory, clone.directory)
+  await clone.ok('init')
+  await clone.ok('reindex')
+  const ran = await clone.run(['verify'])
+  expect(ran.stdout).toMatch(/\nno damage found in what is here\n$/)
+  expect(ran.stderr).toBe('warning: the data of 1 snapshot in Git is not in this store\n')
 })
 
 test('an archive that is none, cut short or changed is refused, and nothing is recorded', async () => {

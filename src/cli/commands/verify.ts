@@ -30,6 +30,6 @@ Without --data it looks whether everything is there; with it, whether every byte
           hint: 'other snapshots can be restored; a new snapshot writes what is missing again, where the data is still there',
         })
       }
-      output.line('no damage found')
+      output.line(report.missing.length > 0 ? 'no damage found in what is here' : 'no damage found')
     })
 }
