@@ -10,12 +10,9 @@ export function printDifferences(output: Output, result: DiffResult, options: { 
   const services = Map.groupBy(result.differences, (difference) => difference.service)
   for (const [service, differences] of services) {
     output.line(`${service}: ${totals(differences)}`)
-    const shown = differences.slice(0, options.lines)
-    for (const row of columns(
-      shown.map((each) => [`${signs[each.change]} ${each.kind === 'schema' ? 'the schema' : each.name}`, amount(each)]),
-    ))
-      output.line(row)
-    const more = differences.length - shown.length
+    const rows = options.lines === Number.POSITIVE_INFINITY ? differences.map(rowOf) : foldFolders(differences)
+    for (const row of columns(rows.slice(0, options.lines))) output.line(row)
+    const more = rows.length - options.lines
     if (more > 0 && options.lines > 0) output.line(`  … and ${formatCount(more)} more; --all shows them`)
   }
   if (services.size === 0) output.line('data: no difference')
@@ -23,6 +20,32 @@ export function printDifferences(output: Output, result: DiffResult, options: { 
   const committed = code && countChanges(code.added, code.changed, code.removed, 'file')
   const uncommitted = result.uncommitted ? `${plural(result.uncommitted, 'uncommitted file')}` : ''
   if (code) output.line(`code: ${[committed, uncommitted].filter(Boolean).join('; ') || 'no difference'}`)
+}
+
+type Row = readonly [name: string, amount: string]
+
+function rowOf(each: Difference): Row {
+  return [`${signs[each.change]} ${each.kind === 'schema' ? 'the schema' : each.name}`, amount(each)]
+}
+
+/** A folder that came or went whole is one row that counts what is in it. */
+function foldFolders(differences: readonly Difference[]): Row[] {
+  const rows: Row[] = []
+  for (let i = 0; i < differences.length; i++) {
+    const folder = differences[i]!
+    const inside: Difference[] = []
+    if (folder.kind === 'folder' && folder.change !== 'changed') {
+      while (differences[i + 1]?.name.startsWith(`${folder.name}/`)) inside.push(differences[++i]!)
+    }
+    rows.push(inside.length === 0 ? rowOf(folder) : [`${signs[folder.change]} ${folder.name}/`, contents(inside)])
+  }
+  return rows
+}
+
+function contents(inside: readonly Difference[]): string {
+  const files = inside.filter(({ kind }) => kind !== 'folder')
+  const bytes = files.reduce((sum, { before, after }) => sum + (after ?? before ?? 0), 0)
+  return `${plural(files.length, 'file')}, ${formatBytes(bytes)}`
 }
 
 function totals(differences: readonly Difference[]): string {

@@ -10,7 +10,7 @@ export const define: DefineCommand = (command, context) => {
     .argument('[from]', snapshotNames, 'latest')
     .argument('[to]', 'another snapshot; without it, what is there now')
     .option('--stat', 'totals per service only')
-    .option('--all', 'every table and file, however many')
+    .option('--all', 'every table and file, however many, and each file of a folder that came or went')
     .option('--only <services>', 'only these services and mounts', list)
     .action(async (from: string, to: string | undefined, options: Options) => {
       const workspace = await configuredWorkspace(context)
