@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { EnvError } from '../domain/errors.ts'
 import { isSnapshotId } from '../domain/snapshot-id.ts'
 import { parseSnapshotMessage } from '../domain/snapshot-message.ts'
-import { type RawCommit, readCommits } from './commits.ts'
+import { type RawCommit, readCommits, resolveObjects } from './commits.ts'
 import type { NewSnapshot } from './git-repository.ts'
 import type { Location } from './location.ts'
 import { operationsInProgress } from './operations.ts'
@@ -72,7 +72,12 @@ async function writeAndReference(
   })
   const lines = [`create ${snapshotRefs}${snapshot.id} ${commit}`]
   if (branch !== undefined) lines.unshift(`update ${branch} ${commit} ${parent.commit}`)
-  if (snapshot.changes !== undefined) lines.push(`create ${changesRefs}${snapshot.id} ${snapshot.changes}`)
+  if (snapshot.changes !== undefined) {
+    const ref = changesRefs + snapshot.id
+    // Fetched ahead of an import, it is there already.
+    const isThere = (await resolveObjects(git, [ref])).get(ref) === snapshot.changes
+    lines.push(`${isThere ? 'verify' : 'create'} ${ref} ${snapshot.changes}`)
+  }
   await updateRefs(git, lines, `env: snapshot ${snapshot.id}`)
   return commit
 }

@@ -55,14 +55,19 @@ async function recordOf(
     throw new EnvError('refused', `snapshot ${shortId(manifest.id)} in this repository is not the one in the archive`)
   }
   if (known) return known
-  if ((await workspace.git.commit(manifest.code.commit)) !== undefined) return undefined
-  throw new EnvError(
-    'refused',
-    `the snapshot belongs to commit ${manifest.code.commit}, which this repository does not have`,
-    {
-      hint: 'fetch the branch it was taken on, then import again',
-    },
-  )
+  const { commit, changes } = manifest.code
+  await requireCommit(workspace, commit, 'belongs to', 'fetch the branch it was taken on, then import again')
+  if (changes) {
+    const ref = `refs/env/changes/${manifest.id}`
+    const hint = `git fetch ${ref}:${ref} from where it was taken, then import again`
+    await requireCommit(workspace, changes.commit, 'has uncommitted code, kept as', hint)
+  }
+  return undefined
+}
+
+async function requireCommit(workspace: ConfiguredWorkspace, commit: string, role: string, hint: string) {
+  if ((await workspace.git.commit(commit)) !== undefined) return
+  throw new EnvError('refused', `the snapshot ${role} commit ${commit}, which this repository does not have`, { hint })
 }
 
 /** Regular files only, and never outside the folder: an archive is a stranger's. Symlinks stand in the listings and are not needed. */

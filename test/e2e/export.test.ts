@@ -61,6 +61,39 @@ test('an export never overwrites a file unless told', async () => {
   expect((await readdir(directory)).sort()).toEqual(['link.tar', 'snapshot.tar'])
 })
 
+test('an archive with uncommitted code that is not here is refused before anything is stored', async () => {
+  const project = await makeProject()
+  await writeFile(project.path('app.js'), 'half edited')
+  await project.ok('snapshot', '-m', 'half way', '--with-changes')
+  const [{ id }] = await project.json<[{ id: string }]>('log', '--snapshots')
+  const changes = await project.git('rev-parse', `refs/env/changes/${id}`)
+  const archive = path.join(await temporaryDirectory(), 'snapshot.tar')
+  await project.ok('export', 'latest', archive)
+  const clone = new Project(path.join(await temporaryDirectory(), 'clone'), project.home)
+  await project.git('clone', '-q', project.directory, clone.directory)
+  await clone.git('reset', '-q', '--hard', 'HEAD~1')
+  await clone.git('reflog', 'expire', '--expire=now', '--all')
+  await clone.git('update-ref', '-d', 'refs/remotes/origin/HEAD')
+  await clone.git('update-ref', '-d', 'refs/remotes/origin/main')
+  await clone.git('gc', '-q', '--prune=now')
+  await clone.ok('init')
+  const store = () => readdir(clone.path('.git/env/store'), { recursive: true })
+  const before = await store()
+  const ref = `refs/env/changes/${id}`
+  expect(await clone.run(['import', archive])).toMatchObject({
+    status: 3,
+    stderr:
+      expect.stringContaining(`error: the snapshot has uncommitted code, kept as commit ${changes}, which this repository does not have
+hint: git fetch ${ref}:${ref} from where it was taken, then import again
+`),
+  })
+  expect(await store()).toEqual(before)
+  await clone.git('fetch', '-q', 'origin', `${ref}:${ref}`)
+  await clone.ok('import', archive)
+  await clone.ok('restore', '--yes')
+  expect(await readFile(clone.path('app.js'), 'utf8')).toBe('half edited')
+})
+
 test('in a clone that has no data yet, verify says that it saw only what is here', async () => {
   const project = await makeProject()
   await project.ok('snapshot')
