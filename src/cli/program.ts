@@ -3,7 +3,7 @@ import { EnvError, exitCodes } from '../domain/errors.ts'
 import type { Context, DefineCommand } from './context.ts'
 
 /** Every command with its summary; a command's file is loaded only when it runs. */
-const commands: Readonly<Record<string, string>> = {
+export const commands: Readonly<Record<string, string>> = {
   init: 'set up this repository: configuration and store',
   status: 'the environment, its services and its latest snapshot',
   list: 'all environments',
@@ -24,6 +24,17 @@ const commands: Readonly<Record<string, string>> = {
 
 const hidden = new Set(['guard'])
 
+/** What a command adds to an empty one. */
+export async function loadCommand(name: string): Promise<DefineCommand> {
+  const file = new URL(`./commands/${name}${extension}`, import.meta.url).href
+  const module: { readonly define: DefineCommand } = await import(file)
+  return module.define
+}
+
+export function addCommonOptions(command: Command): void {
+  command.option('--json', 'print the result as JSON').option('-q, --quiet', 'print errors and warnings only')
+}
+
 /** Parses and runs one command. Throws what it throws; wrong usage is an EnvError. */
 export async function run(argv: readonly string[], context: Context, version: string): Promise<void> {
   const program = new Command('git env')
@@ -43,16 +54,11 @@ export async function run(argv: readonly string[], context: Context, version: st
       .command(known, { hidden: hidden.has(known) })
       .summary(summary)
       .description(summary)
-    command
-      .option('--json', 'print the result as JSON')
-      .option('-q, --quiet', 'print errors and warnings only')
-      .exitOverride()
-      .configureOutput({ outputError: () => {} })
+    addCommonOptions(command)
+    command.exitOverride().configureOutput({ outputError: () => {} })
     if (known === name || (name === 'help' && argv.includes(known))) {
-      const module: { define: DefineCommand } = await import(
-        new URL(`./commands/${known}${extension}`, import.meta.url).href
-      )
-      module.define(command, context)
+      const define = await loadCommand(known)
+      define(command, context)
       command.addHelpText('after', `\nExit codes: git env -h lists them.`)
     }
   }
