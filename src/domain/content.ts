@@ -28,6 +28,7 @@ export type ChunkProfile = 'rows' | 'binary' | 'pages' | 'listing'
 export interface ContentSink {
   /**
    * Stores bytes and says where they are. Equal bytes under one profile give equal contents.
+   * A part is read before the next is asked for, and not afterwards: a producer may use one buffer for all.
    * A producer reports failure by throwing; the same error is thrown here and nothing refers to what was taken before it.
    */
   write(profile: ChunkProfile, bytes: AsyncIterable<Uint8Array> | Uint8Array): Promise<Content>

@@ -7,7 +7,7 @@ import type { Trace } from '../system/trace.ts'
 import { freeMemory } from './free-memory.ts'
 import { packName, short } from './object-names.ts'
 
-const readBackBytes = 1024 * 1024
+const readBackBytes = 4 * 1024 * 1024
 
 export type PackWriterOptions = {
   readonly backend: StorageBackend
@@ -23,7 +23,7 @@ export type PackWriterOptions = {
 export class PackWriter {
   readonly #options: PackWriterOptions
   #buffer: Buffer | undefined
-  #spare: Buffer | undefined
+  readonly #spares: Buffer[] = []
   #used = 0
   #heads: Uint8Array[] = []
   #headBytes = 0
@@ -48,13 +48,17 @@ export class PackWriter {
     await this.#writing
   }
 
-  /** Forgets the pack that is being filled; waits for one that is being written. */
+  /**
+   * Forgets the pack that is being filled, waits for one that is being written, and gives the memory of both back: while a child process
+   * starts, it has all of it a second time.
+   */
   async drop(): Promise<void> {
     await this.#turn
     this.#heads = []
-    this.#buffer = undefined
     await this.#writing.catch(() => {})
-    this.#spare = undefined
+    if (this.#buffer) freeMemory(this.#buffer)
+    this.#buffer = undefined
+    for (const buffer of this.#spares.splice(0)) freeMemory(buffer)
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -70,8 +74,7 @@ export class PackWriter {
       await this.#seal()
     }
     if (!this.#buffer) {
-      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(packTargetBytes)
-      this.#spare = undefined
+      this.#buffer = this.#spares.pop() ?? Buffer.allocUnsafeSlow(packTargetBytes)
       this.#buffer.set(packHead())
       this.#used = packHeadBytes
     }
@@ -99,7 +102,7 @@ export class PackWriter {
     this.#headBytes = 0
     await this.#writing
     this.#writing = this.#write(bytes, directory).then(() => {
-      this.#spare = buffer
+      this.#spares.push(buffer)
     })
     this.#writing.catch(() => {}) // whoever waits for it next gets the error
   }
@@ -137,6 +140,7 @@ async function isStored(backend: StorageBackend, name: string, bytes: Uint8Array
     const wanted = bytes.subarray(offset, offset + readBackBytes)
     const there = await backend.get(name, { offset, length: wanted.length }, buffer)
     if (Buffer.compare(there, wanted) !== 0) return false
+    if (there.buffer !== buffer.buffer) freeMemory(there)
   }
   freeMemory(buffer)
   return true

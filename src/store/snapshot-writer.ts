@@ -91,6 +91,7 @@ export class PackedSnapshotWriter implements SnapshotWriter {
     const { backend, catalog, trace, dryRun } = this.#options
     await this.#flush()
     this.#ended = true
+    await this.#packs.drop()
     if (dryRun) return digest
     await this.#recheckReused()
     await catalog.load()

@@ -13,7 +13,6 @@ import {
   parseCacheLine,
 } from './content-cache.ts'
 import { FileClock, identityOf, isClearlyBefore } from './identity.ts'
-import { InFlight } from './in-flight.ts'
 import { type Mount, shown } from './mount.ts'
 import { type ByteTaker, readStable, takeInto } from './read-file.ts'
 import { absentRecord, ListingWriter, treeRecord, unsupportedFacts } from './record.ts'
@@ -28,10 +27,6 @@ type Known = CachedContent & {
   /** Of the file when it was read, where this capture read it. */
   readonly stat?: BigIntStats
 }
-
-/** Bytes that may wait for the store at a time. */
-const inFlightBytes = 16 << 20
-const inFlightCount = 64
 
 /**
  * A mount cannot make its writers wait. So nearly all is read ahead of the point, and afterwards only what has changed since: a file whose
@@ -78,7 +73,6 @@ export class FilesCapture implements Capture {
 
   async #readAhead(): Promise<void> {
     const cache = await ContentCache.load(this.#mount.privateDirectory)
-    const flight = new InFlight(inFlightCount, inFlightBytes)
     let newestNs = 0n
     for (const entry of walk(this.#mount)) {
       await this.#pauses.due()
@@ -92,12 +86,10 @@ export class FilesCapture implements Capture {
         this.#options.progress(Number(entry.stat.size))
         continue
       }
-      await flight.add(Math.min(Number(entry.stat.size), inFlightBytes), async () => {
-        const known = await this.#read(entry)
-        if (known?.trusted) this.#ahead.set(entry.path, cacheLine(known))
-      })
+      await this.#pauses.due(Number(entry.stat.size >> 12n))
+      const known = await this.#read(entry)
+      if (known?.trusted) this.#ahead.set(entry.path, cacheLine(known))
     }
-    await flight.finish()
     // Else whatever was written in the last few milliseconds could not be told from what will be written after the point.
     await this.#clock.settle(newestNs)
   }

@@ -1,4 +1,5 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs'
+import { promisify } from 'node:util'
 import type { ChunkProfile, Content, ContentSink } from '../../domain/content.ts'
 import { systemCode } from '../../domain/errors.ts'
 import { identityOf } from './identity.ts'
@@ -15,16 +16,18 @@ export type ReadResult = {
   readonly stable: boolean
 }
 
-/** Where the bytes of one file go; a {@link ContentSink}, or something that only hashes. */
+/** Where the bytes of one file go; a {@link ContentSink}, or something that only hashes. A part is valid until the next is asked for. */
 export type ByteTaker = (profile: ChunkProfile, bytes: AsyncIterable<Uint8Array> | Uint8Array) => Promise<Content>
 
 export function takeInto(sink: ContentSink): ByteTaker {
   return (profile, bytes) => sink.write(profile, bytes)
 }
 
-const readAtOnceBytes = 1 << 20
 const pieceBytes = 1 << 20
+/** As many as files were ever read at a time. Buffers made anew for each piece would cost more than reading: in page faults and full collections. */
+const spareBuffers: Buffer[] = []
 const attempts = 4
+const readAsync = promisify(read)
 const binaryBytes = 8 << 20
 /** Smallest run of zeros that is written as a hole: a block of most file systems. */
 export const holeBytes = 4096
@@ -35,6 +38,15 @@ const zeros = Buffer.alloc(holeBytes)
  * read again; one that changes all the time is given as it was read last, not `stable`.
  */
 export async function readStable(mount: Mount, path: string, take: ByteTaker): Promise<ReadResult | undefined> {
+  const buffer = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(pieceBytes + 1)
+  try {
+    return await readInto(buffer, mount, path, take)
+  } finally {
+    spareBuffers.push(buffer)
+  }
+}
+
+async function readInto(buffer: Buffer, mount: Mount, path: string, take: ByteTaker): Promise<ReadResult | undefined> {
   for (let attempt = 1; ; attempt++) {
     if (mount.signal.aborted) throw cancelled()
     const descriptor = openRegular(mount, path)
@@ -43,9 +55,9 @@ export async function readStable(mount: Mount, path: string, take: ByteTaker): P
       const before = fstatSync(descriptor, { bigint: true })
       if (!before.isFile()) return undefined
       const isLast = attempt === attempts
-      const result = await (before.size <= readAtOnceBytes
-        ? readSmall(descriptor, before, take, isLast)
-        : readLarge(mount, descriptor, before, take))
+      const result = await (before.size <= pieceBytes
+        ? readSmall(descriptor, before, { buffer, take, anyway: isLast })
+        : readLarge(mount, descriptor, before, { buffer, take }))
       if (result && (result.stable || isLast)) return result
     } catch (error) {
       throw isSystemError(error) ? unreadable(mount, path, error) : error
@@ -73,13 +85,13 @@ function openRegular(mount: Mount, path: string): number | undefined {
 async function readSmall(
   descriptor: number,
   before: BigIntStats,
-  take: ByteTaker,
-  anyway: boolean,
+  { buffer, take, anyway }: { readonly buffer: Buffer; readonly take: ByteTaker; readonly anyway: boolean },
 ): Promise<ReadResult | undefined> {
-  const buffer = Buffer.allocUnsafe(Number(before.size) + 1)
+  // One byte more than the file has: where that is read too, it has grown.
+  const wanted = Number(before.size) + 1
   let length = 0
-  for (let read = -1; read !== 0 && length < buffer.length; length += read)
-    read = readSync(descriptor, buffer, length, buffer.length - length, null)
+  for (let more = -1; more !== 0 && length < wanted; length += more)
+    more = readSync(descriptor, buffer, length, wanted - length, null)
   const stable = isSame(before, descriptor) && length === Number(before.size)
   if (!stable && !anyway) return undefined
   const bytes = buffer.subarray(0, length)
@@ -87,21 +99,27 @@ async function readSmall(
   return { content: await take('rows', bytes), stat: before, sparse, stable }
 }
 
-async function readLarge(mount: Mount, descriptor: number, before: BigIntStats, take: ByteTaker): Promise<ReadResult> {
-  const head = Buffer.allocUnsafe(8192)
-  const isText = !head.subarray(0, readSync(descriptor, head, 0, head.length, 0)).includes(0)
+async function readLarge(
+  mount: Mount,
+  descriptor: number,
+  before: BigIntStats,
+  { buffer, take }: { readonly buffer: Buffer; readonly take: ByteTaker },
+): Promise<ReadResult> {
+  const isText = !buffer.subarray(0, readSync(descriptor, buffer, 0, 8192, 0)).includes(0)
   const profile = isText || before.size < binaryBytes ? 'rows' : 'binary'
   let zeroBlock = false
   async function* pieces(): AsyncGenerator<Uint8Array> {
     // Not to its end: something that is always added to has none.
     for (let position = 0; position < before.size; ) {
       if (mount.signal.aborted) throw cancelled()
-      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, Number(before.size) - position))
-      const length = readSync(descriptor, piece, 0, piece.length, position)
-      if (length === 0) return
-      position += length
-      zeroBlock ||= hasHoles(before) && hasZeroBlock(piece.subarray(0, length))
-      yield piece.subarray(0, length)
+      const wanted = Math.min(pieceBytes, Number(before.size) - position)
+      // On the thread pool: so that packs are written meanwhile, each step of which needs a turn of the event loop.
+      const { bytesRead } = await readAsync(descriptor, buffer, 0, wanted, position)
+      if (bytesRead === 0) return
+      position += bytesRead
+      const piece = buffer.subarray(0, bytesRead)
+      zeroBlock ||= hasHoles(before) && hasZeroBlock(piece)
+      yield piece
     }
   }
   const content = await take(profile, pieces())
