@@ -12,7 +12,7 @@ export const sample: DriverSample = { type: 'postgres', create: () => createPost
 let count = 0
 
 /** A database `shop <n>` in the process's own server, beside one of nearly the same name that must never be touched. */
-export async function createPostgresSample(): Promise<LiveSample> {
+export async function createPostgresSample(definitions: 'change too' | 'stay' = 'change too'): Promise<LiveSample> {
   const server = await sharedPostgres()
   const projectDirectory = await temporaryDirectory()
   const name = `shop "${++count}"`
@@ -37,8 +37,46 @@ export async function createPostgresSample(): Promise<LiveSample> {
     ...common(server, name, other, projectDirectory),
     config: { url: server.url(name) },
     change: (seed) =>
-      server.run(name, `SET search_path = public; ${[...oddChanges(seed), ...oddDefinitionChanges(seed)].join(';')}`),
+      server.run(
+        name,
+        `SET search_path = public; ${[...oddChanges(seed), ...(definitions === 'stay' ? [] : oddDefinitionChanges(seed))].join(';')}`,
+      ),
     startWriter: () => startPostgresWriter({ host: server.socketFolder, user: 'postgres', database: name }),
+  }
+}
+
+/** What a password may hold. */
+const password = `p@ss/w:o"r'd\\ %41 \u00e4#?&`
+
+/** The same without what takes a superuser, as an application has it: a user who owns one schema of the database and nothing else. */
+export async function createApplicationSample(): Promise<LiveSample> {
+  const server = await sharedPostgres()
+  const projectDirectory = await temporaryDirectory()
+  const name = `application_${++count}`
+  const other = `${name}_new`
+  const user = 'app "user"'
+  await makeRole(server, user, `LOGIN PASSWORD '${password.replaceAll("'", "''")}'`)
+  await server.run('postgres', `CREATE DATABASE ${name}`, `CREATE DATABASE ${other}`)
+  onTestFinished(async () => {
+    for (const each of [name, other]) await server.run('postgres', `DROP DATABASE IF EXISTS ${each} WITH (FORCE)`)
+  })
+  await server.run(other, 'CREATE TABLE stranger AS SELECT 1 AS one')
+  await server.run(name, `ALTER SCHEMA public OWNER TO ${quoted(user)}`)
+  const run = async (statements: readonly string[]) => {
+    const client = await server.connect(name, user, password)
+    try {
+      await client.query(statements.join(';'))
+    } finally {
+      await client.end()
+    }
+  }
+  const own = (statement: string) => !/"Other\.Schema"/.test(statement)
+  await run([...oddDefinitions.filter(own), ...oddRows.filter(own)])
+  return {
+    ...common(server, name, other, projectDirectory),
+    config: { url: server.url(name, user, password) },
+    change: (seed) => run(oddChanges(seed)),
+    startWriter: () => startPostgresWriter({ host: server.socketFolder, user, password, database: name }),
   }
 }
 

@@ -87,7 +87,7 @@ export function streamName({ schema, name }: { readonly schema: string; readonly
   return `table/${plain(schema)}.${plain(name)}`
 }
 
-function columnList(columns: readonly string[]): string {
+export function columnList(columns: readonly string[]): string {
   return columns.map(quoteName).join(', ')
 }
 
@@ -103,7 +103,11 @@ export function copyOutStatement(
   return `COPY (${from} ${table.condition}${sorted ? ` ORDER BY ${by}` : ''}) TO STDOUT (ENCODING '${encoding}')`
 }
 
-/** Whether its stream has an order of its own. */
+/** Whether the same rows always give the same stream. */
+export function isCanonical(table: Table): boolean {
+  return table.columns.length === 0 || isSorted(table)
+}
+
 function isSorted(table: Table): boolean {
   return table.columns.length > 0 && (table.key.length > 0 || table.bytes <= mostSortedBytes)
 }

@@ -1,6 +1,7 @@
 import type { Json } from '../../domain/canonical-json.ts'
 import type { Level, ObjectRecord, ServiceRecord, StreamRecord } from '../../domain/manifest.ts'
 import { displayName, streamName } from './catalog.ts'
+import type { DefinitionMark } from './definition-mark.ts'
 import type { Dumper } from './programs.ts'
 
 export const schemaStream = 'schema'
@@ -18,6 +19,8 @@ export type Facts = {
   readonly databaseOid: number
   readonly tables: readonly TableFacts[]
   readonly unsupported: readonly string[]
+  /** Tells, with `view`, whether definitions were changed since. */
+  readonly mark: DefinitionMark
 }
 
 export type TableFacts = {

@@ -1,7 +1,8 @@
 import type { Staged } from '../../domain/swap.ts'
+import type { StagedRows } from './rows-plan.ts'
 
 /** What the journal keeps of a staged restore, by the way in which it is swapped. */
-export type StagedDatabase = StagedReplacement
+export type StagedDatabase = StagedReplacement | StagedRows
 
 /** A database was made beside the live one, and the two exchange their names. */
 export type StagedReplacement = {

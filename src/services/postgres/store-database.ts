@@ -3,6 +3,7 @@ import type { Content, ContentSink } from '../../domain/content.ts'
 import type { Level, ServiceRecord, StreamRecord } from '../../domain/manifest.ts'
 import type { Point } from './capture.ts'
 import { copyOutStatement, largeObjectsQuery, type SequenceValue, streamName, type Table } from './catalog.ts'
+import { definitionMark } from './definition-mark.ts'
 import { describeDatabase, dumpEntries, encodeDefinitions } from './definitions.ts'
 import type { Link, ServerFacts } from './link.ts'
 import type { Dumper } from './programs.ts'
@@ -65,6 +66,7 @@ export async function storeDatabase(storing: Storing): Promise<ServiceRecord> {
       const { schema, name, oid, columns, key } = table
       return { schema, name, oid, rows: contents.get(streamName(table))!.rows, columns, key }
     }),
+    mark: (await definitionMark(first)).counts,
     unsupported,
   }
   return presentRecord(storing.name, storing.level, {
@@ -110,7 +112,7 @@ async function* tell(bytes: AsyncIterable<Uint8Array>, progress: (bytes: number)
 }
 
 /** One line for each sequence, in the order of their names. */
-function storeSequences(sink: ContentSink, values: readonly SequenceValue[]): Promise<Content> {
+export function storeSequences(sink: ContentSink, values: readonly SequenceValue[]): Promise<Content> {
   return sink.write('rows', Buffer.from(values.map((value) => `${canonicalJson(value)}\n`).join('')))
 }
 
