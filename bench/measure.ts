@@ -13,7 +13,12 @@ export type Measured = {
 export function measure(
   file: string,
   words: readonly string[],
-  options: { readonly cwd: string; readonly env?: Record<string, string> },
+  options: {
+    readonly cwd: string
+    readonly env?: Record<string, string>
+    /** Told of each line on standard error as it comes. */
+    readonly onLine?: (line: string) => void
+  },
 ): Promise<Measured> {
   const started = performance.now()
   const child = spawn(file, [...words], {
@@ -21,11 +26,14 @@ export function measure(
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let [stdout, stderr, peakBytes] = ['', '', 0]
+  let [stdout, stderr, pending, peakBytes] = ['', '', '', 0]
   child.stdout.on('data', (part: Buffer) => {
     stdout += part.toString()
   })
   child.stderr.on('data', (part: Buffer) => {
+    const lines = (pending + part.toString()).split('\n')
+    pending = lines.pop()!
+    for (const line of lines) options.onLine?.(line)
     stderr += part.toString()
   })
   const sampler = setInterval(() => {

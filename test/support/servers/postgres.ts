@@ -62,7 +62,7 @@ function install(): string {
 }
 
 /** Settings are given as `name=value`. The server is stopped by its process id when standard input of its keeper ends, so also when this process dies. */
-async function startPostgres(
+export async function startPostgres(
   settings: readonly string[] = [],
   environment: Record<string, string> = {},
 ): Promise<PostgresServer> {
