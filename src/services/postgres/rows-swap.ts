@@ -58,6 +58,8 @@ export class RowsSwap implements ServiceSwap {
   #isHeld = false
   #captured: number | undefined
   #loaded = new Map<string, LoadedChange>()
+  /** What was found before the hold, at a moment when nobody was writing. */
+  #ahead: { readonly view: string; readonly tables: readonly Table[] } | undefined
 
   constructor(link: Link, context: ServiceContext, staged: StagedRows, source: ContentSource | undefined) {
     this.#link = link
@@ -77,7 +79,11 @@ export class RowsSwap implements ServiceSwap {
 
   async prepare(): Promise<void> {
     const work = await this.#open()
-    if ((await this.inspect()) === 'before') await this.#loadStaged(work)
+    if ((await this.inspect()) !== 'before') return
+    await this.#loadStaged(work)
+    const view = await quietView(work.holder)
+    const tables = await this.#changedTables(work)
+    this.#ahead = view === undefined ? undefined : { view, tables }
   }
 
   async hold(limitMs: number): Promise<void> {
@@ -91,7 +97,9 @@ export class RowsSwap implements ServiceSwap {
     const work = await this.#open()
     if (!this.#isHeld) await this.hold(defaultHoldMs)
     await this.#refuseChangedDefinitions(work)
-    const changed = await this.#changedTables(work)
+    // No transaction of the whole server has written since: then nothing has changed.
+    const isQuiet = this.#ahead !== undefined && (await quietView(work.holder)) === this.#ahead.view
+    const changed = isQuiet ? this.#ahead!.tables : await this.#changedTables(work)
     this.#captured = await this.#captures.write(
       work.holder,
       changed,
@@ -229,7 +237,7 @@ export class RowsSwap implements ServiceSwap {
     return loadChange(holder, tableNamed({ tables }, change.table), change, facts.encoding)
   }
 
-  async #changedTables({ holder, readers, facts, tables }: Work): Promise<Table[]> {
+  async #changedTables({ holder, readers, facts, tables }: Work): Promise<readonly Table[]> {
     const { record } = this.#live
     const unchanged = await unchangedTables([holder, ...readers], tables, {
       facts: this.#live.facts,
@@ -262,6 +270,7 @@ export class RowsSwap implements ServiceSwap {
     this.#isHeld = false
     this.#captured = undefined
     this.#loaded = new Map()
+    this.#ahead = undefined
     const holder = await this.#link.open()
     const readers = [await this.#link.open()]
     const facts = await serverFacts(holder, this.#context.name)
@@ -291,6 +300,14 @@ function tableNamed({ tables }: Pick<Work, 'tables'>, name: string): Table {
   const table = tables.find((each) => displayName(each) === name)
   if (!table) throw new EnvError('refused', `table ${name} is gone`, { hint: 'run the restore again: it looks anew' })
   return table
+}
+
+/** The number that the next writing transaction will get, where none is under way; undefined where one is. */
+async function quietView(session: Session): Promise<string | undefined> {
+  const { oldest, next } = await session.one(
+    'SELECT pg_snapshot_xmin(v) AS oldest, pg_snapshot_xmax(v) AS next FROM pg_current_snapshot() v',
+  )
+  return oldest === next ? next! : undefined
 }
 
 async function readSequencesNow(session: Session): Promise<SequenceValue[]> {
