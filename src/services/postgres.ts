@@ -3,7 +3,6 @@ import type { ContentSink, ContentSource } from '../domain/content.ts'
 import type { ServiceRecord } from '../domain/manifest.ts'
 import type { Staged } from '../domain/swap.ts'
 import { DatabaseCapture } from './postgres/capture.ts'
-import { detectDatabases } from './postgres/detect.ts'
 import { exportDatabase } from './postgres/export.ts'
 import { Link } from './postgres/link.ts'
 import { probeDatabase } from './postgres/probe.ts'
@@ -35,7 +34,7 @@ const postgres: ServiceDriver<typeof schema> = {
   type: 'postgres',
   kind: 'service',
   schema,
-  detect: detectDatabases,
+  detect: async (project) => (await import('./detection/find-services.ts')).detectServers(project, ['postgres']),
   open: async (config, context) => new PostgresService(serverOf(config, context), context),
   export: exportDatabase,
 }

@@ -11,7 +11,7 @@ import {
   sequenceValues,
   type Table,
 } from './catalog.ts'
-import { describeRung, holdTables } from './hold.ts'
+import { describeRung, endVacuums, holdTables } from './hold.ts'
 import { type Link, type ServerFacts, serverFacts } from './link.ts'
 import { type Dumper, requireDumper } from './programs.ts'
 import { absentRecord } from './record.ts'
@@ -125,6 +125,7 @@ export class DatabaseCapture implements Capture {
     const tables = await listTables(holder)
     refuseUnreadable(context.name, facts, tables)
     const sequences = await listSequences(holder)
+    if (!options.live && !facts.isStandby) await endVacuums(holder, tables)
     return new DatabaseCapture(link, context, sink, options, { holder, readers, facts, dumper, tables, sequences })
   }
 

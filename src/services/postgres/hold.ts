@@ -42,11 +42,19 @@ function only(table: Table): string {
   return `ONLY ${qualified(table.schema, table.name)}`
 }
 
-/** An autovacuum gives way to who has waited for a second. This lock keeps no writer waiting, and is given back at once. */
-async function endVacuums(session: Session, tables: readonly Table[]): Promise<void> {
+/**
+ * An autovacuum gives way to who has waited for `deadlock_timeout`, a second where this user may not shorten it. This lock keeps no writer
+ * waiting meanwhile, and is given back at once.
+ */
+export async function endVacuums(session: Session, tables: readonly Table[]): Promise<void> {
+  const lockable = tables.filter((table) => table.lockable)
+  if (lockable.length === 0) return
+  await session.run('SET deadlock_timeout = 10').catch((error: unknown) => {
+    if (session.ended) throw error
+  })
   try {
     await session.run(
-      `BEGIN; SET LOCAL statement_timeout = ${vacuumMs}; LOCK TABLE ${tables.map(only).join(', ')} IN SHARE UPDATE EXCLUSIVE MODE`,
+      `BEGIN; SET LOCAL lock_timeout = ${vacuumMs}; LOCK TABLE ${lockable.map(only).join(', ')} IN SHARE UPDATE EXCLUSIVE MODE`,
     )
   } catch (error) {
     if (session.ended) throw error

@@ -8,7 +8,7 @@ import { sharePoint, takePoint } from './capture.ts'
 import { displayName, listSequences, listTables, streamName } from './catalog.ts'
 import { unchangedTables } from './changes.ts'
 import { databaseOids, dropOwn, renameDatabases } from './databases.ts'
-import { holdTables } from './hold.ts'
+import { endVacuums, holdTables } from './hold.ts'
 import { type Link, serverFacts } from './link.ts'
 import { type OwnNames, ownNames } from './names.ts'
 import { requireDumper } from './programs.ts'
@@ -46,6 +46,11 @@ export class ReplacementSwap implements ServiceSwap {
 
   async prepare(): Promise<void> {
     await this.#sessions()
+    const session =
+      (await this.inspect()) === 'before' ? await this.#link.openIfThere(this.#staged.database) : undefined
+    if (!session) return
+    await endVacuums(session, await listTables(session))
+    await session.close()
   }
 
   async hold(limitMs: number): Promise<void> {

@@ -17,7 +17,7 @@ import {
 import { unchangedTables } from './changes.ts'
 import { definitionMark } from './definition-mark.ts'
 import { readDefinitions, sameDefinitions } from './definitions.ts'
-import { holdTables } from './hold.ts'
+import { endVacuums, holdTables } from './hold.ts'
 import { LastCaptures } from './last-capture.ts'
 import { type Link, type ServerFacts, serverFacts } from './link.ts'
 import { StoredDatabase } from './load.ts'
@@ -81,6 +81,7 @@ export class RowsSwap implements ServiceSwap {
     const work = await this.#open()
     if ((await this.inspect()) !== 'before') return
     await this.#loadStaged(work)
+    await endVacuums(work.holder, work.tables)
     const view = await quietView(work.holder)
     const tables = await this.#changedTables(work)
     this.#ahead = view === undefined ? undefined : { view, tables }
