@@ -20,6 +20,17 @@ export class MemoryContent implements ContentSink, ContentSource {
     return content
   }
 
+  /** For another process. */
+  asText(): Record<string, string> {
+    return Object.fromEntries([...this.chunks].map(([id, bytes]) => [id, Buffer.from(bytes).toString('base64')]))
+  }
+
+  static of(chunks: Readonly<Record<string, string>>): MemoryContent {
+    const content = new MemoryContent()
+    for (const [id, text] of Object.entries(chunks)) content.chunks.set(id, Buffer.from(text, 'base64'))
+    return content
+  }
+
   async holds(content: Content): Promise<boolean> {
     return (content.chunks ?? []).every((id) => this.chunks.has(id))
   }

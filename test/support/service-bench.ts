@@ -120,7 +120,13 @@ export class ServiceBench {
 
   /** Runs a part of a swap in another process, which is killed there. */
   async elsewhere(job: Pick<SwapJob, 'task' | 'staged' | 'killAtStep'>) {
-    return startSwapProcess({ ...job, type: this.#type, config: this.live.config, context: this.context })
+    return startSwapProcess({
+      ...job,
+      chunks: this.content.asText(),
+      type: this.#type,
+      config: this.live.config,
+      context: this.context,
+    })
   }
 
   /** What carries the restore's id, in our own folder, in the project and in the server. */

@@ -14,6 +14,8 @@ export type SwapJob = {
   readonly config: Readonly<Record<string, unknown>>
   readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable'>
   readonly staged: Staged
+  /** What the target holds, for a driver that finds more to stage: chunks by name, in base64. */
+  readonly chunks?: Readonly<Record<string, string>>
   /** `swap`: all of it; the others hold, and are killed while they do. */
   readonly task: 'swap' | 'hold for a capture' | 'hold for a swap'
   /** SIGKILL right after this durable step, counted from 1. */
@@ -68,7 +70,7 @@ async function run(job: SwapJob): Promise<void> {
     await capture.point()
     return say({ held: true })
   }
-  const swap = service.swap(job.staged)
+  const swap = service.swap(job.staged, MemoryContent.of(job.chunks ?? {}))
   if (job.task === 'swap') await swap.prepare?.()
   await swap.hold(5000)
   if (job.task === 'hold for a swap') return say({ held: true })
@@ -88,7 +90,7 @@ if (process.argv[2] === 'run' && process.send) {
   process.once('message', (job: SwapJob) => {
     run(job).then(
       () => job.task === 'swap' && process.disconnect(),
-      (error) => say({ failed: String(error?.stack ?? error) }).then(() => process.disconnect()),
+      (error) => say({ failed: String(error?.stack ?? error) }).then(() => process.exit(1)),
     )
   })
 }

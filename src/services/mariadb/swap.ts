@@ -1,0 +1,423 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ContentSink, ContentSource } from '../../domain/content.ts'
+import { EnvError } from '../../domain/errors.ts'
+import type { ServiceRecord } from '../../domain/manifest.ts'
+import type { Staged, SwapState } from '../../domain/swap.ts'
+import type { ServiceSwap } from '../service-driver.ts'
+import { busyBecause, NotInTime, withinLimit } from './attempt.ts'
+import { recordBefore } from './before.ts'
+import { type Database, openSession, placeOf } from './database.ts'
+import { findWritten, judge } from './equal.ts'
+import { asEvidence, isUntouched, readEvidence } from './evidence.ts'
+import { dropAll, dropTable, makeTable, moveMark } from './marks.ts'
+import { asideName, createdName, goneName, isOwnName, quoted, stagedName } from './names.ts'
+import { listTables, readCounters, readSchema } from './read-schema.ts'
+import type { Schema } from './schema.ts'
+import { settle } from './settle.ts'
+import { prepareParts, tableOf } from './stage.ts'
+import { asStaged, type StagedDatabase, type StagedPart } from './staged.ts'
+import { stageTables, translate } from './stager.ts'
+import { SwapFiles } from './swap-files.ts'
+import {
+  type Direction,
+  differences,
+  directionFrom,
+  isLockedAlone,
+  partsFor,
+  renamingsOf,
+  tablesToMend,
+  wantedSchema,
+} from './swap-plan.ts'
+import { SwapSessions } from './swap-sessions.ts'
+
+/** How long `forward` and `back` go on trying to get the tables to themselves, where nobody holds them yet. */
+const longestHoldMs = 10_000
+const attemptMs = 100
+
+/** What was written to in the last moment is staged at once where it is no larger; else when nobody waits. */
+const stagedAtOnceBytes = 1_048_576
+
+class WrittenTo extends Error {
+  readonly tables: readonly string[]
+
+  constructor(tables: readonly string[]) {
+    super('written to')
+    this.tables = tables
+  }
+}
+
+/** Swaps by one rename of all tables that differ; see docs/decisions/0008. */
+export class DatabaseSwap implements ServiceSwap {
+  #staged: StagedDatabase
+  readonly #database: Database
+  readonly #source: ContentSource | undefined
+  readonly #files: SwapFiles
+  #sessions: SwapSessions | undefined
+  #target: Schema | undefined
+  #before: Schema | undefined
+  #prepared: Direction | undefined
+  /** Tables that turned out to be written to, to be staged as soon as nobody waits. */
+  #written: readonly string[] = []
+
+  constructor(staged: StagedDatabase, database: Database, source: ContentSource | undefined) {
+    this.#staged = staged
+    this.#database = database
+    this.#source = source
+    this.#files = new SwapFiles(database.context.privateDirectory, staged.id)
+  }
+
+  async inspect(): Promise<SwapState> {
+    const mark = await (await this.#open()).mark()
+    if (mark === 'done') return 'after'
+    return mark === undefined || mark === 'staged' || mark === 'armed' ? 'before' : 'between'
+  }
+
+  async prepare(): Promise<void> {
+    const sessions = await this.#open()
+    const mark = await sessions.mark()
+    if (mark === undefined) throw this.#gone()
+    if (mark === 'armed') await moveMark(sessions.main, this.#staged.id, 'armed', 'staged')
+    if (mark === 'returning') await moveMark(sessions.main, this.#staged.id, 'returning', 'swapped')
+    const direction = directionFrom(mark === 'returning' ? 'swapped' : mark)
+    if (direction === 'forward') {
+      await this.#stageDoubtful(sessions)
+      const { facts, main } = sessions
+      this.#before = await readSchema(main, facts, this.#database.name)
+      const comes = this.#staged.parts.filter((part) => part.comes)
+      await main.execute('SET SESSION foreign_key_checks = 0')
+      await prepareParts(main, facts, this.#staged.id, await this.#targetSchema(), comes, stagedName)
+    } else {
+      const goes = this.#staged.parts.filter((part) => part.goes)
+      await sessions.main.execute('SET SESSION foreign_key_checks = 0')
+      await prepareParts(sessions.main, sessions.facts, this.#staged.id, await this.#beforeSchema(), goes, asideName)
+    }
+    await sessions.gate.build()
+    this.#prepared = direction
+  }
+
+  /** Tables whose evidence tells nothing and that are too large to be read inside the hold are staged while writers go on. */
+  async #stageDoubtful({ main, facts }: SwapSessions): Promise<void> {
+    const { equal, evidence } = this.#staged
+    const { doubtful } = judge(equal, evidence, await readEvidence(main, facts, this.#database.name))
+    await this.#stageMore([...new Set([...doubtful.map(({ name }) => name), ...this.#written])])
+    this.#written = []
+  }
+
+  async #stageMore(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return
+    const { main, facts } = await this.#open()
+    const { id, parts, equal } = this.#staged
+    if (!this.#source) throw new EnvError('bug', `${placeOf(this.#database)}: nothing to stage from`)
+    const schema = await this.#targetSchema()
+    let number = Math.max(-1, ...parts.map((part) => part.number)) + 1
+    const added: StagedPart[] = names.map((name) => ({
+      name,
+      number: number++,
+      comes: true,
+      goes: false,
+    }))
+    const tables = added.map((part) => ({
+      definition: tableOf(schema, part.name),
+      number: part.number,
+      target: equal.find(({ name }) => name === part.name)!,
+    }))
+    const options = { database: this.#database, facts, id, source: this.#source, progress() {}, exact: false }
+    await stageTables(options, tables)
+    await main.execute('SET SESSION foreign_key_checks = 0')
+    this.#staged = {
+      ...this.#staged,
+      parts: [...parts, ...added],
+      equal: equal.filter(({ name }) => !names.includes(name)),
+    }
+    await prepareParts(
+      main,
+      facts,
+      id,
+      schema,
+      this.#staged.parts.filter((part) => part.comes),
+      stagedName,
+    )
+  }
+
+  async hold(limitMs: number): Promise<void> {
+    const sessions = await this.#open()
+    if (sessions.gate.closed) return
+    if (this.#prepared === undefined) await this.prepare()
+    const start = performance.now()
+    const left = () => Math.max(1, limitMs - (performance.now() - start))
+    try {
+      if (this.#prepared === 'forward') {
+        const parts = partsFor(this.#staged, await listTables(sessions.main, this.#database.name))
+        this.#staged = { ...this.#staged, parts }
+      }
+      await this.#lockStaying(sessions, left())
+      if (this.#prepared === 'forward') await this.#refuseWritten(sessions)
+      await this.#closeGate(sessions, left())
+      if (this.#prepared === 'forward' && this.#staged.only !== null) await sessions.takeSnapshot()
+    } catch (error) {
+      await sessions.letGo()
+      if (error instanceof WrittenTo) {
+        await this.#stageMore(error.tables)
+        return this.hold(left())
+      }
+      if (!(error instanceof NotInTime)) throw translate({ database: this.#database, facts: sessions.facts }, error)
+      throw await busyBecause(sessions.main, placeOf(this.#database), 'hold the writers', sessions.threads)
+    }
+  }
+
+  /**
+   * Tables that are not swapped wait too, and sequences, which are set where they are. A table that needs another key or trigger is locked so
+   * that it can get it, unless that would lock others with it that the rename wants.
+   */
+  async #lockStaying(sessions: SwapSessions, limitMs: number): Promise<void> {
+    const { parts, only } = this.#staged
+    const swapped = new Set(parts.map(({ name }) => name))
+    const before = await this.#beforeSchema()
+    const staying = before.tables.filter(({ name }) => !swapped.has(name) && !isOwnName(name))
+    const mend = tablesToMend(parts, before, await this.#wanted('forward'))
+    const mayLock = mend.filter((name) => isLockedAlone(name, before))
+    const sequences = before.sequences.filter(({ name }) => only === null || only.includes(name))
+    const list = [
+      ...staying.map(({ name }) => `${quoted(name)} ${mayLock.includes(name) ? 'WRITE' : 'READ'}`),
+      ...sequences.map(({ name }) => `${quoted(name)} WRITE`),
+    ]
+    if (list.length === 0) return
+    await withinLimit(sessions.locker, sessions.main, limitMs, `LOCK TABLES ${list.join(', ')}`)
+    sessions.locked = new Set([...mayLock, ...sequences.map(({ name }) => name)])
+  }
+
+  async #refuseWritten(sessions: SwapSessions): Promise<void> {
+    const { equal, evidence } = this.#staged
+    const { main, locker, facts } = sessions
+    const schema = await this.#targetSchema()
+    const written = await findWritten(main, locker, facts, this.#database.name, equal, evidence, schema)
+    if (written.length === 0) return
+    const sizes = equal.flatMap(({ name, content }) => (written.includes(name) ? [content.bytes] : []))
+    if (sizes.reduce((sum, bytes) => sum + bytes, 0) <= stagedAtOnceBytes) throw new WrittenTo(written)
+    this.#written = written
+    throw new EnvError(
+      'busy',
+      `${placeOf(this.#database)}: ${written.join(', ')} was written to right before the swap`,
+      {
+        hint: 'run the command again',
+      },
+    )
+  }
+
+  async #closeGate(sessions: SwapSessions, limitMs: number): Promise<void> {
+    const direction = this.#prepared!
+    const renamings = renamingsOf(this.#staged.id, this.#staged.parts, direction)
+    if (direction === 'forward') await sessions.gate.close('armed', 'swapped', renamings, limitMs)
+    else await sessions.gate.close('returning', 'returned', renamings, limitMs)
+  }
+
+  async lastCapture(): Promise<Staged> {
+    const sessions = await this.#open()
+    if (directionFrom((await sessions.mark()) ?? 'staged') === 'back') return asStaged(this.#staged)
+    const number = (this.#staged.before ?? -1) + 1
+    const before = await this.#beforeSchema()
+    const sequences = await readCounters(sessions.locked.size > 0 ? sessions.locker : sessions.main, before.sequences)
+    this.#before = { ...before, sequences }
+    await this.#files.write(`before-${number}`, this.#before)
+    this.#staged = { ...this.#staged, before: number }
+    this.#trace(`last capture ${number}`)
+    return asStaged(this.#staged)
+  }
+
+  async forward(): Promise<void> {
+    const sessions = await this.#open()
+    if ((await sessions.mark()) === 'done') return
+    if (this.#staged.before === undefined) await this.lastCapture()
+    await this.#rename('forward')
+    await this.#settle('forward')
+  }
+
+  async back(): Promise<void> {
+    const sessions = await this.#open()
+    const mark = await sessions.mark()
+    if (mark === undefined || mark === 'staged') return
+    if (mark === 'armed') {
+      await sessions.letGo()
+      return moveMark(sessions.main, this.#staged.id, 'armed', 'staged')
+    }
+    await this.#rename('back')
+    await this.#settle('back')
+  }
+
+  /** Arms the mark, opens the gate: all tables change their names at once, or none does. */
+  async #rename(direction: Direction): Promise<void> {
+    const sessions = await this.#open()
+    const mark = (await sessions.mark()) ?? 'staged'
+    if (directionFrom(mark) !== direction) return
+    if (!sessions.gate.closed || this.#prepared !== direction) await this.#holdAgain()
+    const { id } = this.#staged
+    const { main, gate } = sessions
+    if (direction === 'forward') await this.#dropViewsInTheWay(sessions)
+    const [from, armed] =
+      direction === 'forward'
+        ? ([mark === 'returned' ? 'returned' : 'staged', 'armed'] as const)
+        : ([mark === 'done' ? 'done' : 'swapped', 'returning'] as const)
+    await moveMark(main, id, from, armed)
+    this.#trace(armed)
+    try {
+      await gate.open('rename')
+    } catch (error) {
+      await moveMark(main, id, armed, from).catch(() => {})
+      throw error
+    }
+    this.#trace(direction === 'forward' ? 'swapped' : 'returned')
+  }
+
+  async #holdAgain(): Promise<void> {
+    const sessions = await this.#open()
+    await sessions.letGo()
+    this.#prepared = undefined
+    const deadline = performance.now() + longestHoldMs
+    for (;;) {
+      try {
+        return await this.hold(attemptMs)
+      } catch (error) {
+        if (!(error instanceof EnvError && error.code === 'busy') || performance.now() > deadline) throw error
+        await sleep(attemptMs)
+      }
+    }
+  }
+
+  /** A table cannot take the name of a view. */
+  async #dropViewsInTheWay({ main }: SwapSessions): Promise<void> {
+    const comes = new Set(this.#staged.parts.filter((part) => part.comes).map(({ name }) => name))
+    for (const { name } of (await this.#beforeSchema()).views) {
+      if (comes.has(name)) await main.execute(`DROP VIEW IF EXISTS ${quoted(name)}`)
+    }
+  }
+
+  async #settle(direction: Direction): Promise<void> {
+    const sessions = await this.#open()
+    // A recovery may have held for the other way: nothing is renamed any more.
+    await sessions.gate.open('nothing')
+    const { id, parts, only, presence } = this.#staged
+    const { main, facts } = sessions
+    const want = await this.#wanted(direction)
+    const have = direction === 'forward' ? await this.#beforeSchema() : await this.#wanted('forward')
+    const [arrived, left] = direction === 'forward' ? (['comes', 'goes'] as const) : (['goes', 'comes'] as const)
+    const mend = tablesToMend(parts, await this.#beforeSchema(), await this.#wanted('forward'))
+    // What could not be locked for a change has to be let go for it.
+    if (mend.some((table) => !sessions.locked.has(table))) await sessions.unlock()
+    await settle({
+      session: main,
+      facts,
+      database: this.#database.name,
+      want,
+      have,
+      live: [...parts.filter((part) => part[arrived]).map(({ name }) => name), ...mend],
+      aside: parts
+        .filter((part) => part[left])
+        .map(({ number }) => (direction === 'forward' ? asideName(id, number) : stagedName(id, number))),
+      handFor: (table) => sessions.handFor(table),
+      only,
+    })
+    this.#trace('settled')
+    if (direction === 'forward' && presence === 'absent') await makeTable(main, goneName(id))
+    if (direction === 'forward' && presence !== 'absent') await dropTable(main, createdName(id))
+    if (direction === 'back') await dropTable(main, goneName(id))
+    const [from, to] = direction === 'forward' ? (['swapped', 'done'] as const) : (['returned', 'staged'] as const)
+    await moveMark(main, id, from, to)
+    this.#prepared = undefined
+    this.#trace(to)
+  }
+
+  async readBack(): Promise<void> {
+    const sessions = await this.#open()
+    const { main, facts, gate } = sessions
+    // A recovery may have held what is swapped already, for a way back: now it is to be read.
+    await gate.open('nothing')
+    if ((await sessions.mark()) !== 'done') throw new EnvError('damaged', `${placeOf(this.#database)} is not swapped`)
+    const have = await readSchema(main, facts, this.#database.name)
+    const differing = differences(await this.#wanted('forward'), have, this.#staged.only)
+    if (differing.length === 0) return
+    throw new EnvError('damaged', `${placeOf(this.#database)}: ${differing.join(', ')} is not what was restored`)
+  }
+
+  async release(): Promise<void> {
+    await this.#sessions?.letGo()
+    // After an attempt that found tables written to: staged now, while nobody waits, so that the next one can succeed.
+    if (this.#written.length > 0) this.#prepared = undefined
+    const written = this.#written
+    this.#written = []
+    await this.#stageMore(written)
+  }
+
+  async before(sink: ContentSink, safety: ServiceRecord): Promise<ServiceRecord> {
+    const { main, facts, snapshot } = await this.#open()
+    const { name, context } = this.#database
+    return recordBefore({
+      name: context.name,
+      database: name,
+      session: main,
+      snapshot,
+      facts,
+      staged: this.#staged,
+      before: await this.#beforeSchema(),
+      sink,
+      safety,
+      written: this.#staged.only === null ? [] : await this.#touchedSince(safety),
+    })
+  }
+
+  /** Of tables that took no part: those that the evidence cannot vouch for. */
+  async #touchedSince(safety: ServiceRecord): Promise<string[]> {
+    const { main, facts } = await this.#open()
+    const then = asEvidence(safety.facts['evidence'])
+    const now = await readEvidence(main, facts, this.#database.name)
+    return (await this.#beforeSchema()).tables.map(({ name }) => name).filter((name) => !isUntouched(name, then, now))
+  }
+
+  async discard(): Promise<void> {
+    await this.close()
+    const session = await openSession(this.#database)
+    try {
+      await dropAll(session, this.#database.name, this.#staged.id)
+    } finally {
+      await session.close()
+    }
+    await this.#files.remove()
+  }
+
+  async close(): Promise<void> {
+    const sessions = this.#sessions
+    this.#sessions = undefined
+    this.#prepared = undefined
+    await sessions?.close()
+  }
+
+  async #open(): Promise<SwapSessions> {
+    if (this.#sessions?.ended) await this.close()
+    this.#sessions ??= await SwapSessions.open(this.#database, this.#staged.id)
+    return this.#sessions
+  }
+
+  async #targetSchema(): Promise<Schema> {
+    this.#target ??= await this.#files.read('target')
+    return this.#target
+  }
+
+  async #beforeSchema(): Promise<Schema> {
+    this.#before ??= await this.#files.read(`before-${this.#staged.before ?? 0}`)
+    return this.#before
+  }
+
+  async #wanted(direction: Direction): Promise<Schema> {
+    const before = await this.#beforeSchema()
+    return direction === 'back' ? before : wantedSchema(this.#staged, await this.#targetSchema(), before)
+  }
+
+  #gone(): EnvError {
+    return new EnvError('damaged', `${placeOf(this.#database)}: what was staged is not there any more`, {
+      hint: 'take the restore back: git env restore --abort',
+    })
+  }
+
+  #trace(step: string): void {
+    this.#database.context.trace(`${this.#database.context.name}: ${step}`)
+  }
+}

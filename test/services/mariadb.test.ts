@@ -1,0 +1,8 @@
+import { describeDriver } from '../contract/service-driver.ts'
+import { createMariadbSample } from '../samples/mariadb.ts'
+
+describeDriver({
+  type: 'mariadb',
+  title: 'by a user who owns one database',
+  create: () => createMariadbSample({ user: 'owner' }),
+})
