@@ -56,6 +56,8 @@ export class DatabaseSwap implements ServiceSwap {
   #target: Schema | undefined
   #before: Schema | undefined
   #prepared: Direction | undefined
+  /** What waits has its keys and triggers, and the tables that stay are to be looked at inside the hold. */
+  #ready = false
   /** Tables that turned out to be written to, to be staged as soon as nobody waits. */
   #written: readonly string[] = []
 
@@ -73,34 +75,42 @@ export class DatabaseSwap implements ServiceSwap {
   }
 
   async prepare(): Promise<void> {
+    const direction = await this.#look()
     const sessions = await this.#open()
+    const { main, facts } = sessions
+    const isForward = direction === 'forward'
+    if (isForward && (await this.#stageDoubtful(sessions))) await this.#look()
+    const schema = isForward ? await this.#targetSchema() : await this.#beforeSchema()
+    const waiting = this.#staged.parts.filter((part) => (isForward ? part.comes : part.goes))
+    await main.execute('SET SESSION foreign_key_checks = 0')
+    await prepareParts(main, facts, this.#staged.id, schema, waiting, isForward ? stagedName : asideName)
+    this.#ready = true
+  }
+
+  /** Where it stands, which way a rename would lead from there, and what a hold needs for that. */
+  async #look(): Promise<Direction> {
+    const sessions = await this.#open()
+    const { main, facts, gate } = sessions
+    const { id } = this.#staged
     const mark = await sessions.mark()
     if (mark === undefined) throw this.#gone()
-    if (mark === 'armed') await moveMark(sessions.main, this.#staged.id, 'armed', 'staged')
-    if (mark === 'returning') await moveMark(sessions.main, this.#staged.id, 'returning', 'swapped')
+    if (mark === 'armed') await moveMark(main, id, 'armed', 'staged')
+    if (mark === 'returning') await moveMark(main, id, 'returning', 'swapped')
     const direction = directionFrom(mark === 'returning' ? 'swapped' : mark)
-    if (direction === 'forward') {
-      await this.#stageDoubtful(sessions)
-      const { facts, main } = sessions
-      this.#before = await readSchema(main, facts, this.#database.name)
-      const comes = this.#staged.parts.filter((part) => part.comes)
-      await main.execute('SET SESSION foreign_key_checks = 0')
-      await prepareParts(main, facts, this.#staged.id, await this.#targetSchema(), comes, stagedName)
-    } else {
-      const goes = this.#staged.parts.filter((part) => part.goes)
-      await sessions.main.execute('SET SESSION foreign_key_checks = 0')
-      await prepareParts(sessions.main, sessions.facts, this.#staged.id, await this.#beforeSchema(), goes, asideName)
-    }
-    await sessions.gate.build()
+    if (direction === 'forward') this.#before = await readSchema(main, facts, this.#database.name)
+    await gate.build()
     this.#prepared = direction
+    return direction
   }
 
   /** Tables whose evidence tells nothing and that are too large to be read inside the hold are staged while writers go on. */
-  async #stageDoubtful({ main, facts }: SwapSessions): Promise<void> {
+  async #stageDoubtful({ main, facts }: SwapSessions): Promise<boolean> {
     const { equal, evidence } = this.#staged
     const { doubtful } = judge(equal, evidence, await readEvidence(main, facts, this.#database.name))
-    await this.#stageMore([...new Set([...doubtful.map(({ name }) => name), ...this.#written])])
+    const names = [...new Set([...doubtful.map(({ name }) => name), ...this.#written])]
     this.#written = []
+    await this.#stageMore(names)
+    return names.length > 0
   }
 
   async #stageMore(names: readonly string[]): Promise<void> {
@@ -142,7 +152,8 @@ export class DatabaseSwap implements ServiceSwap {
   async hold(limitMs: number): Promise<void> {
     const sessions = await this.#open()
     if (sessions.gate.closed) return
-    if (this.#prepared === undefined) await this.prepare()
+    // On the way back nothing was prepared, and may not be possible: then only the hold itself is made.
+    if (this.#prepared === undefined) await this.#look()
     const start = performance.now()
     const left = () => Math.max(1, limitMs - (performance.now() - start))
     try {
@@ -151,7 +162,7 @@ export class DatabaseSwap implements ServiceSwap {
         this.#staged = { ...this.#staged, parts }
       }
       await this.#lockStaying(sessions, left())
-      if (this.#prepared === 'forward') await this.#refuseWritten(sessions)
+      if (this.#prepared === 'forward' && this.#ready) await this.#refuseWritten(sessions)
       await this.#closeGate(sessions, left())
       if (this.#prepared === 'forward' && this.#staged.only !== null) await sessions.takeSnapshot()
     } catch (error) {
@@ -214,6 +225,7 @@ export class DatabaseSwap implements ServiceSwap {
   async lastCapture(): Promise<Staged> {
     const sessions = await this.#open()
     if (directionFrom((await sessions.mark()) ?? 'staged') === 'back') return asStaged(this.#staged)
+    if (!this.#ready || !sessions.gate.closed) await this.#holdAgain()
     const number = (this.#staged.before ?? -1) + 1
     const before = await this.#beforeSchema()
     const sequences = await readCounters(sessions.locked.size > 0 ? sessions.locker : sessions.main, before.sequences)
@@ -249,7 +261,7 @@ export class DatabaseSwap implements ServiceSwap {
     const sessions = await this.#open()
     const mark = (await sessions.mark()) ?? 'staged'
     if (directionFrom(mark) !== direction) return
-    if (!sessions.gate.closed || this.#prepared !== direction) await this.#holdAgain()
+    if (!sessions.gate.closed || this.#prepared !== direction || !this.#ready) await this.#holdAgain()
     const { id } = this.#staged
     const { main, gate } = sessions
     if (direction === 'forward') await this.#dropViewsInTheWay(sessions)
@@ -271,7 +283,7 @@ export class DatabaseSwap implements ServiceSwap {
   async #holdAgain(): Promise<void> {
     const sessions = await this.#open()
     await sessions.letGo()
-    this.#prepared = undefined
+    await this.prepare()
     const deadline = performance.now() + longestHoldMs
     for (;;) {
       try {
@@ -323,6 +335,7 @@ export class DatabaseSwap implements ServiceSwap {
     const [from, to] = direction === 'forward' ? (['swapped', 'done'] as const) : (['returned', 'staged'] as const)
     await moveMark(main, id, from, to)
     this.#prepared = undefined
+    this.#ready = false
     this.#trace(to)
   }
 
@@ -341,7 +354,6 @@ export class DatabaseSwap implements ServiceSwap {
   async release(): Promise<void> {
     await this.#sessions?.letGo()
     // After an attempt that found tables written to: staged now, while nobody waits, so that the next one can succeed.
-    if (this.#written.length > 0) this.#prepared = undefined
     const written = this.#written
     this.#written = []
     await this.#stageMore(written)
@@ -387,6 +399,7 @@ export class DatabaseSwap implements ServiceSwap {
     const sessions = this.#sessions
     this.#sessions = undefined
     this.#prepared = undefined
+    this.#ready = false
     await sessions?.close()
   }
 
