@@ -39,7 +39,8 @@ const mariadb: ServiceDriver<typeof schema> = {
   type: 'mariadb',
   kind: 'service',
   schema,
-  detect: async () => [],
+  detect: async (project) =>
+    (await import('./detection/find-services.ts')).detectServers(project, ['mariadb', 'mysql']),
   async open(config, context) {
     const endpoint = parseEndpoint(config, context, {
       schemes: ['mysql', 'mariadb'],
