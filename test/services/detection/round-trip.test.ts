@@ -23,6 +23,8 @@ test('whatever user, password and database a project has, the proposed url leads
     fc.property(fc.oneof(word, odd), fc.oneof(word, odd), fc.oneof(word, odd), (user, password, database) => {
       // A path of dots is no path in a url, and no database is called so.
       fc.pre(!/^\.{1,2}$/.test(database))
+      // A url leaves out a path of dots.
+      fc.pre(database !== '.' && database !== '..')
       fc.pre(user !== 'root' && !/\$\{|\{env\}/.test(database) && !`${user}${password}${database}`.includes('\\u'))
       const texts = textsOf({
         'compose.yaml': `services:
@@ -48,6 +50,6 @@ test('whatever user, password and database a project has, the proposed url leads
       )
       expect(endpoint).toMatchObject({ user, password, database, host: '127.0.0.1', port: 3306 })
     }),
-    { numRuns: 1000, seed: 20_261_127 },
+    { numRuns: 1000 },
   )
 })
