@@ -39,6 +39,13 @@ export function wire({ environment, entry, progress, signal }: Surroundings): Po
       const { LocalBackend, openStore } = await storeModules()
       return openStore(new LocalBackend(location), { ...(id === undefined ? {} : { expectedId: id }), trace })
     },
+    openManifestList: async (location, id) => {
+      const [{ LocalBackend }, { openManifestList }] = await Promise.all([
+        import('./backends/local.ts'),
+        import('./store/manifest-list.ts'),
+      ])
+      return openManifestList(new LocalBackend(location), id === undefined ? {} : { expectedId: id })
+    },
     createStore: async (location, id) => {
       const { LocalBackend, createStore } = await storeModules()
       await makeDirectory(location)

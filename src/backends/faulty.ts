@@ -73,8 +73,8 @@ export class FaultyBackend implements StorageBackend {
     after(fault)
   }
 
-  async *names(prefix: string): AsyncGenerator<string> {
-    for await (const { name } of this.list(prefix)) yield name
+  async *names(prefix: string): AsyncGenerator<readonly string[]> {
+    for await (const { name } of this.list(prefix)) yield [name]
   }
 
   async delete(name: string): Promise<boolean> {

@@ -74,7 +74,7 @@ export class LocalBackend implements StorageBackend {
   }
 
   async *list(prefix: string): AsyncGenerator<ObjectInfo> {
-    for await (const names of this.#below(prefix)) {
+    for await (const names of this.names(prefix)) {
       for (let at = 0; at < names.length; at += listedAtOnce) {
         const infos = await Promise.all(names.slice(at, at + listedAtOnce).map((name) => this.#info(name)))
         for (const info of infos) if (info) yield info
@@ -82,11 +82,7 @@ export class LocalBackend implements StorageBackend {
     }
   }
 
-  async *names(prefix: string): AsyncGenerator<string> {
-    for await (const names of this.#below(prefix)) yield* names
-  }
-
-  async *#below(prefix: string): AsyncGenerator<readonly string[]> {
+  async *names(prefix: string): AsyncGenerator<readonly string[]> {
     checkObjectPrefix(prefix)
     await this.#mustExist()
     const folder = prefix.includes('/') ? prefix.slice(0, prefix.lastIndexOf('/')) : ''
@@ -166,8 +162,8 @@ export class LocalBackend implements StorageBackend {
     })
     const files: string[] = []
     for (const entry of entries) {
+      if (!isObjectName(entry.name)) continue
       const name = folder === '' ? entry.name : `${folder}/${entry.name}`
-      if (!isObjectName(name)) continue
       if (entry.isDirectory()) {
         if (`${name}/`.startsWith(prefix) || prefix.startsWith(`${name}/`)) yield* this.#walk(name, prefix)
       } else if (name.startsWith(prefix)) files.push(name)

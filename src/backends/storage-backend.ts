@@ -23,8 +23,8 @@ export interface StorageBackend {
   stat(name: string): Promise<ObjectInfo | undefined>
   /** Objects whose names begin with the prefix, in no order. */
   list(prefix: string): AsyncIterable<ObjectInfo>
-  /** Their names alone, under the same law as `list`: cheaper where every object would have to be looked at. */
-  names(prefix: string): AsyncIterable<string>
+  /** Their names alone, some at a time, under the same law as `list`: cheaper where every object would have to be looked at. */
+  names(prefix: string): AsyncIterable<readonly string[]>
   /** Removes an object; whether it was there. */
   delete(name: string): Promise<boolean>
   /** The time by the clock that stamps `modifiedAtMs`, in milliseconds since 1970. */

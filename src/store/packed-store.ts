@@ -3,10 +3,11 @@ import type { Content } from '../domain/content.ts'
 import { EnvError } from '../domain/errors.ts'
 import type { Manifest } from '../domain/manifest.ts'
 import { decodeManifest } from '../domain/manifest-codec.ts'
-import { decodeStoreFormat, encodeStoreFormat } from '../domain/store-format.ts'
+import { encodeStoreFormat } from '../domain/store-format.ts'
 import type { Trace } from '../system/trace.ts'
 import { checkSnapshot } from './check.ts'
 import { FrameReader } from './frame-reader.ts'
+import { manifestList, readFormat } from './manifest-list.ts'
 import { digestOf, formatName, isDigest, manifestPrefix, packIdOf } from './object-names.ts'
 import { PackCatalog } from './pack-catalog.ts'
 import { PackedSnapshotWriter } from './snapshot-writer.ts'
@@ -43,25 +44,8 @@ export async function createStore(backend: StorageBackend, options: CreateOption
 
 /** Opens a store. One that is absent, empty, damaged, newer or another one is refused, never made. */
 export async function openStore(backend: StorageBackend, options: OpenOptions = {}): Promise<Store> {
-  const format = decodeStoreFormat(await readFormat(backend), backend.location)
-  const { expectedId } = options
-  if (expectedId !== undefined && expectedId !== format.id) {
-    throw new EnvError('refused', `the store at ${backend.location} is ${format.id}, not ${expectedId}`, {
-      hint: 'look whether the right disk is mounted there, or point `store` in the configuration at the right place',
-    })
-  }
+  const format = await readFormat(backend, options.expectedId)
   return new PackedStore(backend, format.id, options.trace ?? (() => {}))
-}
-
-async function readFormat(backend: StorageBackend): Promise<Uint8Array> {
-  try {
-    return await backend.get(formatName)
-  } catch (error) {
-    if (!(error instanceof EnvError) || error.code !== 'not-found') throw error
-    throw new EnvError('not-found', `there is no store at ${backend.location}`, {
-      hint: 'look whether its disk is mounted; `git env init` makes a new one',
-    })
-  }
 }
 
 class PackedStore implements Store {
@@ -109,17 +93,12 @@ class PackedStore implements Store {
     return decodeManifest(await this.#backend.get(`${manifestPrefix}${digest}`), digest)
   }
 
-  async manifests(): Promise<ReadonlySet<string>> {
-    const digests = new Set<string>()
-    for await (const name of this.#backend.names(manifestPrefix)) {
-      const digest = digestOf(name, manifestPrefix)
-      if (digest) digests.add(digest)
-    }
-    return digests
+  manifests(): Promise<ReadonlySet<string>> {
+    return manifestList(this.#backend).manifests()
   }
 
-  async hasManifest(digest: string): Promise<boolean> {
-    return isDigest(digest) && (await this.#backend.stat(`${manifestPrefix}${digest}`)) !== undefined
+  hasManifest(digest: string): Promise<boolean> {
+    return manifestList(this.#backend).hasManifest(digest)
   }
 
   async check(manifest: Manifest, options: CheckOptions): Promise<readonly Damage[]> {

@@ -5,7 +5,7 @@ import type { Manifest } from '../domain/manifest.ts'
  * Chunks and manifests on top of a backend. What a snapshot refers to is in the store before its manifest is, and the manifest before the
  * Git ref; cut short anywhere, a writer leaves garbage and nothing else. docs/format.md gives every byte.
  */
-export interface Store extends ContentSource {
+export interface Store extends ContentSource, ManifestList {
   /** ULID made at creation: tells this store from every other. */
   readonly id: string
   readonly location: string
@@ -13,10 +13,6 @@ export interface Store extends ContentSource {
   writer(options?: { readonly dryRun?: boolean }): SnapshotWriter
   /** The manifest with this SHA-256 (lower-case hex). Throws `not-found`, `damaged`, or `refused` when a newer git-env wrote it. */
   manifest(digest: string): Promise<Manifest>
-  /** Digests of all manifests in the store. Reads names only. */
-  manifests(): Promise<ReadonlySet<string>>
-  /** Whether one manifest is in the store. */
-  hasManifest(digest: string): Promise<boolean>
   /**
    * Looks for every chunk that the manifest needs; with `data` also reads each and compares it with its id.
    * An empty list means that it can be restored.
@@ -26,6 +22,14 @@ export interface Store extends ContentSource {
   verify(options: CheckOptions): Promise<VerifyReport>
   /** Bytes that the store's objects take, and how many there are of each kind. */
   usage(): Promise<StoreUsage>
+}
+
+/** Which snapshots' data is in a store. */
+export interface ManifestList {
+  /** Digests of all manifests in the store. Reads names only. */
+  manifests(): Promise<ReadonlySet<string>>
+  /** Whether one manifest is in the store. */
+  hasManifest(digest: string): Promise<boolean>
 }
 
 export type CheckOptions = {

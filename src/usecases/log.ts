@@ -1,7 +1,7 @@
 import { EnvError } from '../domain/errors.ts'
 import type { LogEntry, SnapshotCommit } from '../git/git-repository.ts'
-import type { Store } from '../store/store.ts'
-import { type ConfiguredWorkspace, openStore } from './workspace.ts'
+import type { ManifestList } from '../store/store.ts'
+import { type ConfiguredWorkspace, storeLocation } from './workspace.ts'
 
 /** Whether a snapshot can be restored from this store: the store's answer, not Git's. */
 type DataState = 'here' | 'expired' | 'missing'
@@ -71,7 +71,7 @@ const askedSingly = 200
 async function dataStates(
   workspace: ConfiguredWorkspace,
   snapshots: readonly SnapshotCommit[],
-  opened?: Store,
+  opened?: ManifestList,
 ): Promise<(snapshot: SnapshotCommit) => DataState> {
   const now = workspace.ports.now()
   const store = opened ?? (await storeIfAny(workspace))
@@ -82,13 +82,14 @@ async function dataStates(
   }
 }
 
-async function manifestsOf(store: Store, snapshots: readonly SnapshotCommit[]): Promise<ReadonlySet<string>> {
+async function manifestsOf(store: ManifestList, snapshots: readonly SnapshotCommit[]): Promise<ReadonlySet<string>> {
   if (snapshots.length > askedSingly) return store.manifests()
   const digests = snapshots.map((snapshot) => snapshot.manifest)
   const here = await Promise.all(digests.map((digest) => store.hasManifest(digest)))
   return new Set(digests.filter((_, i) => here[i]))
 }
 
-async function storeIfAny(workspace: ConfiguredWorkspace): Promise<Store | undefined> {
-  return (await workspace.state.storeId()) === undefined ? undefined : openStore(workspace)
+async function storeIfAny(workspace: ConfiguredWorkspace): Promise<ManifestList | undefined> {
+  const id = await workspace.state.storeId()
+  return id === undefined ? undefined : workspace.ports.openManifestList(storeLocation(workspace), id)
 }

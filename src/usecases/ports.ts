@@ -1,6 +1,6 @@
 import type { GitRepository } from '../git/git-repository.ts'
 import type { Project, ServiceDriver, Survey } from '../services/service-driver.ts'
-import type { Store } from '../store/store.ts'
+import type { ManifestList, Store } from '../store/store.ts'
 import type { Trace } from '../system/trace.ts'
 
 /** All that use cases need from outside; wiring.ts fills it in. */
@@ -19,6 +19,8 @@ export type Ports = {
   surveyServices(project: Project, driverTypes: readonly string[]): Promise<Survey>
   /** Throws `not-found` or `refused` when the store is absent or another one than `id`; undefined: any. */
   openStore(location: string, id: string | undefined): Promise<Store>
+  /** The same for who only asks which manifests are there. */
+  openManifestList(location: string, id: string | undefined): Promise<ManifestList>
   createStore(location: string, id: string): Promise<Store>
   /** Starts the process that carries out the swap of a journal, detached from this one. */
   startGuard(options: { readonly journal: string; readonly directory: string }): Guard

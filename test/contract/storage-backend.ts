@@ -7,7 +7,7 @@ async function namesOf(backend: StorageBackend, prefix: string): Promise<readonl
   const names: string[] = []
   for await (const { name } of backend.list(prefix)) names.push(name)
   // The same law holds for the names alone.
-  expect((await Array.fromAsync(backend.names(prefix))).sort()).toEqual([...names].sort())
+  expect((await Array.fromAsync(backend.names(prefix))).flat().sort()).toEqual([...names].sort())
   return names.sort()
 }
 
