@@ -30,7 +30,7 @@ export async function openGitRepository(directory: string, options: OpenOptions)
 
 function repository(context: RecordContext): GitRepository {
   const { git, location } = context
-  const cacheFile = path.join(location.commonDirectory, 'env', 'cache', 'snapshots.json')
+  const cacheFile = path.join(location.commonDirectory, 'env', 'cache', 'snapshots')
   const list = (limit?: number) => listSnapshots(git, cacheFile, limit)
   return {
     topLevel: location.topLevel,

@@ -9,13 +9,14 @@ import { type CachedSnapshots, readSnapshotCache, worthCaching, writeSnapshotCac
 export async function listSnapshots(git: Git, cacheFile: string, limit?: number): Promise<SnapshotCommit[]> {
   const count = limit === undefined ? [] : [`--count=${limit}`]
   const format = '--format=%(objectname) %(refname)'
-  const output = await git.text(['for-each-ref', '--sort=-refname', ...count, format, snapshotRefs])
+  const [output, known] = await Promise.all([
+    git.text(['for-each-ref', '--sort=-refname', ...count, format, snapshotRefs]),
+    limit === undefined ? readSnapshotCache(cacheFile) : (new Map() as CachedSnapshots),
+  ])
   const refs = output.split('\n').flatMap((line) => {
     const [commit, ref] = line.split(' ')
     return commit && ref ? [{ commit, id: ref.slice(snapshotRefs.length) }] : []
   })
-  const known: CachedSnapshots =
-    limit === undefined && refs.length > worthCaching ? await readSnapshotCache(cacheFile) : new Map()
   const unknown = refs.filter(({ commit }) => !known.has(commit)).map(({ commit }) => commit)
   for (const [commit, snapshot] of await readSnapshots(git, unknown)) known.set(commit, snapshot)
   if (limit === undefined && unknown.length > worthCaching) {
