@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { printable } from '../domain/format-text.ts'
 import { shortId } from '../domain/snapshot-id.ts'
-import { asActivity } from '../usecases/activity.ts'
 import type { Ports } from '../usecases/ports.ts'
 import {
   type ConfiguredWorkspace,
@@ -42,6 +41,8 @@ export async function alone<T>(
   options: { readonly command: string; readonly wait?: boolean | undefined },
   work: () => Promise<T>,
 ): Promise<T> {
+  // Behind it is all that recovery needs, which commands that only look do without.
+  const { asActivity } = await import('../usecases/activity.ts')
   return asActivity(
     workspace,
     {
@@ -62,11 +63,14 @@ export function columns(rows: readonly (readonly string[])[], indent = '  '): st
   const clean = rows.map((row) => row.map(printable))
   const widths: number[] = []
   for (const row of clean) {
-    row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, cell.length)
-    })
+    for (let i = 0; i < row.length; i++) widths[i] = Math.max(widths[i] ?? 0, row[i]!.length)
   }
-  return clean.map((row) => `${indent}${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd())
+  // One string that grows: thousands of rows would else leave as many arrays of padded cells behind.
+  return clean.map((row) => {
+    let line = indent
+    for (let i = 0; i < row.length; i++) line += i + 1 < row.length ? `${row[i]!.padEnd(widths[i]!)}  ` : row[i]!
+    return line.trimEnd()
+  })
 }
 
 /** A comma-separated option that may be given several times. */

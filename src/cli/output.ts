@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises'
 import { styleText } from 'node:util'
 import { EnvError } from '../domain/errors.ts'
 import { printable } from '../domain/format-text.ts'
@@ -61,6 +60,7 @@ export class Output {
         hint: 'give --yes to go ahead, or --dry-run to see what would happen',
       })
     }
+    const { createInterface } = await import('node:readline/promises')
     const terminal = createInterface({ input: process.stdin, output: process.stderr })
     const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
     const answer = await Promise.race([terminal.question(`${question} [y/N] `), closed])

@@ -32,9 +32,16 @@ export function formatMicros(micros: number): string {
 
 /** `2026-11-22 16:40`, in the local time zone. */
 export function formatTime(date: Date): string {
-  const two = (value: number) => String(value).padStart(2, '0')
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
+  return `${formatDay(date)} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
+/** `2026-11-22`, in the local time zone. */
+export function formatDay(date: Date): string {
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : String(value)
 }
 
 /** `just now`, `3 minutes ago`, `2 days ago`. */

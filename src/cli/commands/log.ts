@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import { InvalidArgumentError } from 'commander'
-import { formatTime, printable } from '../../domain/format-text.ts'
+import { formatDay, formatTime, printable } from '../../domain/format-text.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
 import { graph, history, type LogLine, listSnapshots, type SnapshotLine } from '../../usecases/log.ts'
 import { columns, type DefineCommand, historyWorkspace } from '../context.ts'
@@ -76,7 +76,7 @@ function snapshotRow(line: SnapshotLine, all: boolean): string[] {
 function stateText(line: SnapshotLine): string {
   const partial = line.partial ? 'partial, ' : ''
   if (line.state !== 'here') return `${partial}${line.state === 'expired' ? 'expired' : 'data not here'}`
-  return line.expiresAt ? `${partial}until ${formatTime(line.expiresAt).slice(0, 10)}` : `${partial}here`
+  return line.expiresAt ? `${partial}until ${formatDay(line.expiresAt)}` : `${partial}here`
 }
 
 const examples = `

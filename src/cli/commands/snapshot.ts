@@ -1,4 +1,4 @@
-import { formatBytes, formatMicros, formatTime, plural } from '../../domain/format-text.ts'
+import { formatBytes, formatDay, formatMicros, plural } from '../../domain/format-text.ts'
 import { summaryLines } from '../../domain/record-summary.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
 import { type SnapshotResult, snapshot } from '../../usecases/snapshot.ts'
@@ -66,7 +66,7 @@ function printSnapshot(output: Output, result: SnapshotResult, store: string): v
   const { heldMicros, level } = manifest.consistency
   const held = level === 'live' ? 'not at one point in time' : `writers held ${formatMicros(heldMicros)}`
   if (commit) {
-    const until = formatTime(new Date(manifest.expiresAt)).slice(0, 10)
+    const until = formatDay(new Date(manifest.expiresAt))
     output.line(`  ${formatBytes(added.storedBytes)} new in ${store}; ${held}; can be restored until ${until}`)
   } else {
     output.line(`  ${formatBytes(added.plainBytes)} new before compression; ${held}; nothing was stored`)
