@@ -1,5 +1,5 @@
 import { EnvError } from '../../domain/errors.ts'
-import { type Evidence, isUntouched, readEvidence } from './evidence.ts'
+import { type Evidence, isUntouched, readEvidenceOf } from './evidence.ts'
 import type { Schema } from './schema.ts'
 import type { ServerFacts } from './server.ts'
 import type { Session } from './session.ts'
@@ -44,7 +44,9 @@ export async function findWritten(
   before: Evidence,
   schema: Schema,
 ): Promise<string[]> {
-  const { toRead, doubtful } = judge(equal, before, await readEvidence(session, facts, database))
+  const names = equal.map(({ name }) => name)
+  const now = await readEvidenceOf(session, facts, database, names)
+  const { toRead, doubtful } = judge(equal, before, now)
   const written = doubtful.map(({ name }) => name)
   for (const { name, content, rows } of toRead) {
     const definition = schema.tables.find((table) => table.name === name)

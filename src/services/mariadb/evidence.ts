@@ -1,7 +1,7 @@
 import type { Json } from '../../domain/canonical-json.ts'
 import { literal } from './names.ts'
 import type { ServerFacts } from './server.ts'
-import type { Session } from './session.ts'
+import type { Row, Session } from './session.ts'
 
 /**
  * What a server tells of a table for free, and what changes when the table is written to; see docs/decisions/0008. Only equal evidence means
@@ -14,17 +14,42 @@ export type Evidence = {
   readonly tables: Readonly<Record<string, string>>
 }
 
+const selectsAtOnce = 50
 /** A write within these seconds before the evidence was read may share its second with a later one. */
 const settledSeconds = 2
 /** A start computed twice may differ by this. */
 const startSlackSeconds = 2
 
 export async function readEvidence(session: Session, facts: ServerFacts, database: string): Promise<Evidence> {
+  return read(session, facts, database, `TABLE_SCHEMA = ${literal(database)}`)
+}
+
+/** Of these tables alone: asked for others too, the server would wait for those that are locked. */
+export async function readEvidenceOf(
+  session: Session,
+  facts: ServerFacts,
+  database: string,
+  names: readonly string[],
+): Promise<Evidence> {
+  const each = names.map((name) => `TABLE_SCHEMA = ${literal(database)} AND TABLE_NAME = ${literal(name)}`)
+  return read(session, facts, database, ...each)
+}
+
+async function read(
+  session: Session,
+  facts: ServerFacts,
+  database: string,
+  ...conditions: readonly string[]
+): Promise<Evidence> {
   const now = await session.first('SELECT FLOOR(UNIX_TIMESTAMP()) now')
-  const rows = await session.query(
-    `SELECT TABLE_NAME name, ENGINE engine, UNIX_TIMESTAMP(CREATE_TIME) created, UNIX_TIMESTAMP(UPDATE_TIME) updated, TABLE_ROWS n, AUTO_INCREMENT next
-     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${literal(database)}`,
+  const selects = conditions.map(
+    (condition) =>
+      `SELECT TABLE_NAME name, ENGINE engine, UNIX_TIMESTAMP(CREATE_TIME) created, UNIX_TIMESTAMP(UPDATE_TIME) updated, TABLE_ROWS n, AUTO_INCREMENT next FROM information_schema.TABLES WHERE ${condition}`,
   )
+  const rows: Row[] = []
+  for (let i = 0; i < selects.length; i += selectsAtOnce) {
+    rows.push(...(await session.query(selects.slice(i, i + selectsAtOnce).join(' UNION ALL '))))
+  }
   const counters = await readCounters(session, facts, database)
   const tables: Record<string, string> = {}
   for (const row of rows) {

@@ -23,7 +23,7 @@ const connectMs = 20_000
 /** Our own settings, whatever the server's are: times in UTC, zero stays zero, nothing ends while we wait or are slow to read. */
 const settings = [
   `SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', sql_quote_show_create = 1, autocommit = 1`,
-  'wait_timeout = 604800, net_read_timeout = 86400, net_write_timeout = 86400, sql_select_limit = DEFAULT',
+  'wait_timeout = 604800, net_read_timeout = 86400, net_write_timeout = 86400, lock_wait_timeout = 60, sql_select_limit = DEFAULT',
   'foreign_key_checks = 0 /*M!100100 , max_statement_time = 0 *//*!80000 , information_schema_stats_expiry = 0 */',
 ].join(', ')
 

@@ -18,6 +18,8 @@ export type Settling = {
   /** Tables that were set aside: their names of keys and triggers are free now. */
   readonly aside: readonly string[]
   readonly handFor: (table: string) => Hand
+  /** Writers of the tables that stay, and the sequences, wait no longer. */
+  readonly letStayingGo: () => Promise<void>
   /** Only these tables and sequences; null: also views, routines and events. */
   readonly only: readonly string[] | null
 }
@@ -38,14 +40,16 @@ export async function settle(settling: Settling): Promise<void> {
     if (hand.session !== session) await hand.session.execute('SET SESSION foreign_key_checks = 0')
     await settleKeys(hand, facts, name, table.foreignKeys)
   }
-  for (const name of live) {
-    const wanted = want.triggers.filter(({ table }) => table === name)
-    await settleTriggers(handFor(name), facts, name, wanted)
-  }
   await settleSequences(settling)
   for (const name of live) {
     const table = want.tables.find((each) => each.name === name)
     if (table) await settleDefaults(handFor(name).session, name, table.create)
+  }
+  // Whoever locks a table locks with it those that its triggers write to, and they may be among those that stay.
+  if (want.triggers.some(({ table }) => live.includes(table))) await settling.letStayingGo()
+  for (const name of live) {
+    const wanted = want.triggers.filter(({ table }) => table === name)
+    await settleTriggers(handFor(name), facts, name, wanted)
   }
   if (settling.only === null) {
     await settleCode(session, facts, database, await readSchema(session, facts, database), want)

@@ -144,6 +144,16 @@ export function translate({ database, facts }: Pick<StagerOptions, 'database' | 
           : `GRANT ALL PRIVILEGES ON ${quoted(name.replaceAll(/([\\_%])/g, '\\$1'))}.* TO ${accountOf(facts.user)}`,
     })
   }
+  if (isServerError(error, 1205, 1213)) {
+    return new EnvError(
+      'busy',
+      `${context.name}: other connections did not let go of a table in time: ${messageOf(error)}`,
+      {
+        cause: error,
+        hint: 'SHOW FULL PROCESSLIST shows who; run the command again when that is done',
+      },
+    )
+  }
   if (isServerError(error, 1021, 1114, 3, 28) || /errno: 28\b|No space left/i.test(messageOf(error))) {
     return new EnvError(
       'unavailable',

@@ -66,13 +66,12 @@ export class SwapSessions {
     return this.locked.has(table) ? { session: this.locker, locked: true } : { session: this.main, locked: false }
   }
 
-  async takeSnapshot(): Promise<void> {
+  async openSnapshot(): Promise<void> {
     this.snapshot?.destroy()
     this.snapshot = await openSession(this.#database)
     await this.snapshot.use(this.#database.name)
     await this.snapshot.execute(plainResults)
     await this.snapshot.execute('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
-    await this.snapshot.execute('START TRANSACTION WITH CONSISTENT SNAPSHOT')
   }
 
   /** Nobody waits any longer; what has not been renamed stays as it is. */

@@ -4,47 +4,35 @@ import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged, SwapState } from '../../domain/swap.ts'
 import type { ServiceSwap } from '../service-driver.ts'
-import { busyBecause, NotInTime, withinLimit } from './attempt.ts'
+import { busyBecause, NotInTime } from './attempt.ts'
 import { recordBefore } from './before.ts'
 import { type Database, openSession, placeOf } from './database.ts'
-import { findWritten, judge } from './equal.ts'
+import { judge } from './equal.ts'
 import { asEvidence, isUntouched, readEvidence } from './evidence.ts'
 import { dropAll, dropTable, makeTable, moveMark } from './marks.ts'
-import { asideName, createdName, goneName, isOwnName, quoted, stagedName } from './names.ts'
+import { asideName, byName, createdName, goneName, quoted, stagedName } from './names.ts'
 import { listTables, readCounters, readSchema } from './read-schema.ts'
 import type { Schema } from './schema.ts'
 import { settle } from './settle.ts'
-import { prepareParts, tableOf } from './stage.ts'
-import { asStaged, type StagedDatabase, type StagedPart } from './staged.ts'
-import { stageTables, translate } from './stager.ts'
+import { prepareParts } from './stage.ts'
+import { stageMore } from './stage-more.ts'
+import { asStaged, type StagedDatabase } from './staged.ts'
+import { translate } from './stager.ts'
 import { SwapFiles } from './swap-files.ts'
-import {
-  type Direction,
-  differences,
-  directionFrom,
-  isLockedAlone,
-  partsFor,
-  renamingsOf,
-  tablesToMend,
-  wantedSchema,
-} from './swap-plan.ts'
+import { attemptHold, WrittenTo } from './swap-hold.ts'
+import { type Direction, differences, directionFrom, partsFor, tablesToMend, wantedSchema } from './swap-plan.ts'
 import { SwapSessions } from './swap-sessions.ts'
 
 /** How long `forward` and `back` go on trying to get the tables to themselves, where nobody holds them yet. */
 const longestHoldMs = 10_000
-const attemptMs = 100
+/** Nobody waits longer for an attempt that comes to nothing, however long the whole may take. */
+const longestAttemptMs = 100
+const pauseMs = 20
+
+const takeSnapshot = 'START TRANSACTION WITH CONSISTENT SNAPSHOT'
 
 /** What was written to in the last moment is staged at once where it is no larger; else when nobody waits. */
 const stagedAtOnceBytes = 1_048_576
-
-class WrittenTo extends Error {
-  readonly tables: readonly string[]
-
-  constructor(tables: readonly string[]) {
-    super('written to')
-    this.tables = tables
-  }
-}
 
 /** Swaps by one rename of all tables that differ; see docs/decisions/0008. */
 export class DatabaseSwap implements ServiceSwap {
@@ -99,6 +87,7 @@ export class DatabaseSwap implements ServiceSwap {
     const direction = directionFrom(mark === 'returning' ? 'swapped' : mark)
     if (direction === 'forward') this.#before = await readSchema(main, facts, this.#database.name)
     await gate.build()
+    if (this.#staged.only !== null) await sessions.openSnapshot()
     this.#prepared = direction
     return direction
   }
@@ -116,110 +105,59 @@ export class DatabaseSwap implements ServiceSwap {
   async #stageMore(names: readonly string[]): Promise<void> {
     if (names.length === 0) return
     const { main, facts } = await this.#open()
-    const { id, parts, equal } = this.#staged
     if (!this.#source) throw new EnvError('bug', `${placeOf(this.#database)}: nothing to stage from`)
-    const schema = await this.#targetSchema()
-    let number = Math.max(-1, ...parts.map((part) => part.number)) + 1
-    const added: StagedPart[] = names.map((name) => ({
-      name,
-      number: number++,
-      comes: true,
-      goes: false,
-    }))
-    const tables = added.map((part) => ({
-      definition: tableOf(schema, part.name),
-      number: part.number,
-      target: equal.find(({ name }) => name === part.name)!,
-    }))
-    const options = { database: this.#database, facts, id, source: this.#source, progress() {}, exact: false }
-    await stageTables(options, tables)
-    await main.execute('SET SESSION foreign_key_checks = 0')
-    this.#staged = {
-      ...this.#staged,
-      parts: [...parts, ...added],
-      equal: equal.filter(({ name }) => !names.includes(name)),
-    }
-    await prepareParts(
-      main,
-      facts,
-      id,
-      schema,
-      this.#staged.parts.filter((part) => part.comes),
-      stagedName,
-    )
+    const more = { database: this.#database, main, facts, source: this.#source, schema: await this.#targetSchema() }
+    this.#staged = await stageMore(more, this.#staged, names)
   }
 
   async hold(limitMs: number): Promise<void> {
     const sessions = await this.#open()
-    if (sessions.gate.closed) return
-    // On the way back nothing was prepared, and may not be possible: then only the hold itself is made.
-    if (this.#prepared === undefined) await this.#look()
-    const start = performance.now()
-    const left = () => Math.max(1, limitMs - (performance.now() - start))
-    try {
-      if (this.#prepared === 'forward') {
-        const parts = partsFor(this.#staged, await listTables(sessions.main, this.#database.name))
-        this.#staged = { ...this.#staged, parts }
+    const deadline = performance.now() + limitMs
+    while (!sessions.gate.closed) {
+      const attemptMs = Math.min(longestAttemptMs, deadline - performance.now())
+      try {
+        await this.#attempt(sessions, Math.max(1, attemptMs))
+      } catch (error) {
+        await sessions.letGo()
+        if (error instanceof WrittenTo) await this.#stageOrSay(error.tables)
+        else if (!(error instanceof NotInTime))
+          throw translate({ database: this.#database, facts: sessions.facts }, error)
+        else if (performance.now() + pauseMs >= deadline) {
+          throw await busyBecause(sessions.main, placeOf(this.#database), 'hold the writers', sessions.threads)
+        } else await sleep(pauseMs)
       }
-      await this.#lockStaying(sessions, left())
-      if (this.#prepared === 'forward' && this.#ready) await this.#refuseWritten(sessions)
-      await this.#closeGate(sessions, left())
-      if (this.#prepared === 'forward' && this.#staged.only !== null) await sessions.takeSnapshot()
-    } catch (error) {
-      await sessions.letGo()
-      if (error instanceof WrittenTo) {
-        await this.#stageMore(error.tables)
-        return this.hold(left())
-      }
-      if (!(error instanceof NotInTime)) throw translate({ database: this.#database, facts: sessions.facts }, error)
-      throw await busyBecause(sessions.main, placeOf(this.#database), 'hold the writers', sessions.threads)
     }
   }
 
-  /**
-   * Tables that are not swapped wait too, and sequences, which are set where they are. A table that needs another key or trigger is locked so
-   * that it can get it, unless that would lock others with it that the rename wants.
-   */
-  async #lockStaying(sessions: SwapSessions, limitMs: number): Promise<void> {
-    const { parts, only } = this.#staged
-    const swapped = new Set(parts.map(({ name }) => name))
-    const before = await this.#beforeSchema()
-    const staying = before.tables.filter(({ name }) => !swapped.has(name) && !isOwnName(name))
-    const mend = tablesToMend(parts, before, await this.#wanted('forward'))
-    const mayLock = mend.filter((name) => isLockedAlone(name, before))
-    const sequences = before.sequences.filter(({ name }) => only === null || only.includes(name))
-    const list = [
-      ...staying.map(({ name }) => `${quoted(name)} ${mayLock.includes(name) ? 'WRITE' : 'READ'}`),
-      ...sequences.map(({ name }) => `${quoted(name)} WRITE`),
-    ]
-    if (list.length === 0) return
-    await withinLimit(sessions.locker, sessions.main, limitMs, `LOCK TABLES ${list.join(', ')}`)
-    sessions.locked = new Set([...mayLock, ...sequences.map(({ name }) => name)])
+  async #attempt(sessions: SwapSessions, limitMs: number): Promise<void> {
+    // On the way back nothing was prepared, and may not be possible: then only the hold itself is made.
+    const direction = this.#prepared ?? (await this.#look())
+    const isForward = direction === 'forward'
+    if (isForward) {
+      const parts = partsFor(this.#staged, await listTables(sessions.main, this.#database.name))
+      this.#staged = { ...this.#staged, parts }
+    }
+    const plan = {
+      database: this.#database.name,
+      staged: this.#staged,
+      direction,
+      before: await this.#beforeSchema(),
+      want: await this.#wanted('forward'),
+      target: isForward && this.#ready ? await this.#targetSchema() : undefined,
+    }
+    await attemptHold(sessions, plan, limitMs)
+    if (isForward && this.#staged.only !== null) await sessions.snapshot?.execute(takeSnapshot)
   }
 
-  async #refuseWritten(sessions: SwapSessions): Promise<void> {
-    const { equal, evidence } = this.#staged
-    const { main, locker, facts } = sessions
-    const schema = await this.#targetSchema()
-    const written = await findWritten(main, locker, facts, this.#database.name, equal, evidence, schema)
-    if (written.length === 0) return
-    const sizes = equal.flatMap(({ name, content }) => (written.includes(name) ? [content.bytes] : []))
-    if (sizes.reduce((sum, bytes) => sum + bytes, 0) <= stagedAtOnceBytes) throw new WrittenTo(written)
+  /** What is small is staged at once; else when nobody waits. */
+  async #stageOrSay(written: readonly string[]): Promise<void> {
+    const sizes = this.#staged.equal.flatMap(({ name, content }) => (written.includes(name) ? [content.bytes] : []))
+    if (sizes.reduce((sum, bytes) => sum + bytes, 0) <= stagedAtOnceBytes) return this.#stageMore(written)
     this.#written = written
-    throw new EnvError(
-      'busy',
-      `${placeOf(this.#database)}: ${written.join(', ')} was written to right before the swap`,
-      {
-        hint: 'run the command again',
-      },
-    )
-  }
-
-  async #closeGate(sessions: SwapSessions, limitMs: number): Promise<void> {
-    const direction = this.#prepared!
-    const renamings = renamingsOf(this.#staged.id, this.#staged.parts, direction)
-    if (direction === 'forward') await sessions.gate.close('armed', 'swapped', renamings, limitMs)
-    else await sessions.gate.close('returning', 'returned', renamings, limitMs)
+    const names = written.join(', ')
+    throw new EnvError('busy', `${placeOf(this.#database)}: ${names} was written to right before the swap`, {
+      hint: 'run the command again',
+    })
   }
 
   async lastCapture(): Promise<Staged> {
@@ -228,7 +166,14 @@ export class DatabaseSwap implements ServiceSwap {
     if (!this.#ready || !sessions.gate.closed) await this.#holdAgain()
     const number = (this.#staged.before ?? -1) + 1
     const before = await this.#beforeSchema()
-    const sequences = await readCounters(sessions.locked.size > 0 ? sessions.locker : sessions.main, before.sequences)
+    const isLocked = ({ name }: { readonly name: string }) => sessions.locked.has(name)
+    const sequences = [
+      ...(await readCounters(sessions.locker, before.sequences.filter(isLocked))),
+      ...(await readCounters(
+        sessions.main,
+        before.sequences.filter((each) => !isLocked(each)),
+      )),
+    ].sort(byName)
     this.#before = { ...before, sequences }
     await this.#files.write(`before-${number}`, this.#before)
     this.#staged = { ...this.#staged, before: number }
@@ -287,10 +232,10 @@ export class DatabaseSwap implements ServiceSwap {
     const deadline = performance.now() + longestHoldMs
     for (;;) {
       try {
-        return await this.hold(attemptMs)
+        return await this.hold(longestAttemptMs)
       } catch (error) {
         if (!(error instanceof EnvError && error.code === 'busy') || performance.now() > deadline) throw error
-        await sleep(attemptMs)
+        await sleep(pauseMs)
       }
     }
   }
@@ -326,6 +271,7 @@ export class DatabaseSwap implements ServiceSwap {
         .filter((part) => part[left])
         .map(({ number }) => (direction === 'forward' ? asideName(id, number) : stagedName(id, number))),
       handFor: (table) => sessions.handFor(table),
+      letStayingGo: () => sessions.unlock(),
       only,
     })
     this.#trace('settled')
