@@ -3,11 +3,18 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { benchEdits } from './edits.ts'
 import { benchLog } from './log.ts'
+import { benchMariadb } from './mariadb.ts'
 import { benchPostgres } from './postgres.ts'
 import { benchSnapshot } from './snapshot.ts'
 
-/** `npm run bench [snapshot|edits|log|postgres]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
-const benches = { snapshot: benchSnapshot, edits: benchEdits, log: benchLog, postgres: benchPostgres }
+/** `npm run bench [snapshot|edits|log|mariadb|postgres]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
+const benches = {
+  snapshot: benchSnapshot,
+  edits: benchEdits,
+  log: benchLog,
+  mariadb: benchMariadb,
+  postgres: benchPostgres,
+}
 
 const chosen = process.argv.slice(2)
 for (const [name, bench] of Object.entries(benches)) {

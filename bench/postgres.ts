@@ -1,9 +1,10 @@
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type PostgresServer, startPostgres } from '../test/support/servers/postgres.ts'
+import { command, compared, restore, seconds } from './commands.ts'
 import { measure, median, table } from './measure.ts'
 import { postgresLoad } from './postgres-load.ts'
-import { git, gitEnv, gitEnvironment } from './project.ts'
+import { git } from './project.ts'
 
 const tables = 10
 /** About 100 MB each, as text. */
@@ -150,41 +151,9 @@ async function loadRows(server: PostgresServer, project: string): Promise<string
   ]
 }
 
-/** From the confirmation to done, without the safety snapshot; its own time apart. */
-async function restore(project: string): Promise<{ seconds: number; safety: number }> {
-  const started = performance.timeOrigin + performance.now()
-  const { at } = await command(project, 'restore', '--yes', '--data-only')
-  const safety = at.get('restore: safety snapshot taken')! - at.get('snapshot: point taken')!
-  const done = at.get('journal: done')! - started
-  return { seconds: (done - safety) / 1000, safety: safety / 1000 }
-}
-
-/** Runs `git env …`; when each traced step was done, in milliseconds of the clock. */
-async function command(project: string, ...words: string[]): Promise<{ seconds: number; at: Map<string, number> }> {
-  const at = new Map<string, number>()
-  const [file, all] = gitEnv(...words)
-  const { seconds: took } = await measure(file, all, {
-    cwd: project,
-    env: { ...gitEnvironment, GIT_ENV_TRACE: '1' },
-    onLine: (line) => {
-      const step = /^trace \d+ \d+ (.*) \(\d+ ms\)$/.exec(line)?.[1]
-      if (step !== undefined && !at.has(step)) at.set(step, performance.timeOrigin + performance.now())
-    },
-  })
-  return { seconds: took, at }
-}
-
 function tool(server: PostgresServer, directory: string, name: string, ...words: string[]) {
   return measure(path.join(server.binaries, name), words, {
     cwd: directory,
     env: { PGHOST: server.socketFolder, PGUSER: 'postgres' },
   })
-}
-
-function compared(title: string, ours: number, theirs: number): string[] {
-  return [title, seconds(ours), seconds(theirs), (ours / theirs).toFixed(2)]
-}
-
-function seconds(value: number): string {
-  return `${value.toFixed(2)} s`
 }

@@ -262,7 +262,7 @@ class DatabaseCapture implements Capture {
   }
 
   #sizeOf(name: string): number {
-    return Number(this.#evidence?.tables[name]?.split(' ')[2] ?? 0)
+    return Number(this.#evidence?.tables.find(([table]) => table === name)?.[1].split(' ')[2] ?? 0)
   }
 }
 

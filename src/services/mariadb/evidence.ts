@@ -11,7 +11,8 @@ export type Evidence = {
   /** When the server was started, and when this was read, in its seconds since 1970. */
   readonly startedAt: number
   readonly readAt: number
-  readonly tables: Readonly<Record<string, string>>
+  /** By table: pairs, since a table may be called `constructor`. */
+  readonly tables: readonly (readonly [name: string, evidence: string])[]
 }
 
 const selectsAtOnce = 50
@@ -51,11 +52,12 @@ async function read(
     rows.push(...(await session.query(selects.slice(i, i + selectsAtOnce).join(' UNION ALL '))))
   }
   const counters = await readCounters(session, facts, database)
-  const tables: Record<string, string> = {}
+  const tables: [string, string][] = []
   for (const row of rows) {
     if (row['engine']?.toUpperCase() !== 'INNODB') continue
     const { name, created, updated, n, next } = row
-    tables[name!] = [created, updated, n, next, counters.get(inFileName(name!))].map((part) => part ?? '').join(' ')
+    const parts = [created, updated, n, next, counters.get(inFileName(name!))]
+    tables.push([name!, parts.map((part) => part ?? '').join(' ')])
   }
   return { startedAt: facts.startedAt, readAt: Number(now!['now']), tables }
 }
@@ -83,7 +85,7 @@ function inFileName(name: string): string {
 
 /** Whether a table was surely not written to between two looks. */
 export function isUntouched(table: string, before: Evidence, now: Evidence): boolean {
-  const [then, after] = [before.tables[table], now.tables[table]]
+  const [then, after] = [before, now].map(({ tables }) => tables.find(([name]) => name === table)?.[1])
   if (then === undefined || then !== after) return false
   if (Math.abs(before.startedAt - now.startedAt) > startSlackSeconds) return false
   const [, updated = ''] = then.split(' ')
@@ -91,5 +93,5 @@ export function isUntouched(table: string, before: Evidence, now: Evidence): boo
 }
 
 export function asEvidence(value: Json | undefined): Evidence {
-  return (value ?? { startedAt: 0, readAt: 0, tables: {} }) as unknown as Evidence
+  return (value ?? { startedAt: 0, readAt: 0, tables: [] }) as unknown as Evidence
 }

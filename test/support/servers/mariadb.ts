@@ -1,7 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { findProgram } from './install.ts'
@@ -9,6 +11,10 @@ import { findProgram } from './install.ts'
 export type MariadbServer = {
   readonly socketPath: string
   readonly pid: number
+  /** Resolves when the server and its folder are gone. */
+  readonly ended: Promise<void>
+  /** After it was killed: on the same data. */
+  restart(): Promise<void>
   /** A connection as root; may run several statements at once. */
   connect(database?: string): Promise<Connection>
   /** Runs SQL as root and gives the rows of the last statement. */
@@ -21,14 +27,16 @@ export type MariadbServer = {
 }
 
 type MariadbOptions = {
+  /** Where its folder is made. */
+  readonly directory?: string
   readonly settings?: readonly string[]
   /** Real writes to the disk, as a server in use has them. */
   readonly durable?: boolean
 }
 
-/** Starts with the data folder's name; ends with its standard input: then the server is killed and the folder removed. */
-const keeper =
-  'folder=$1; shift; "$@" </dev/null >/dev/null 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -KILL $pid; wait $pid; rm -rf "$folder"'
+/** The server's process ends when our standard input of its shell does: also when we are killed. */
+const serving = '"$@" </dev/null >/dev/null 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -KILL $pid; wait $pid'
+const removing = 'cat >/dev/null; sleep 0.3; rm -rf "$1"'
 
 let shared: Promise<MariadbServer> | undefined
 
@@ -39,12 +47,16 @@ export function mariadbServer(): Promise<MariadbServer> {
 }
 
 /** A private server in a folder of its own, reached by its socket alone. It ends with this process, however that ends. */
-async function startMariadb({ settings = [], durable = false }: MariadbOptions = {}): Promise<MariadbServer> {
+export async function startMariadb({
+  settings = [],
+  durable = false,
+  directory = tmpdir(),
+}: MariadbOptions = {}): Promise<MariadbServer> {
   const server = findProgram('mariadbd', 'mariadb-server')
   const install = findProgram('mariadb-install-db', 'mariadb-server')
   const dumper = findProgram('mariadb-dump', 'mariadb-client')
   const client = findProgram('mariadb', 'mariadb-client')
-  const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'git-env-mariadb-')))
+  const folder = realpathSync(mkdtempSync(path.join(directory, 'git-env-mariadb-')))
   mkdirSync(path.join(folder, 'tmp'))
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
   const data = path.join(folder, 'data')
@@ -75,14 +87,10 @@ async function startMariadb({ settings = [], durable = false }: MariadbOptions =
     ...(durable ? [] : ['--innodb-flush-method=nosync', '--innodb-flush-log-at-trx-commit=0', '--sync-frm=0']),
     ...settings,
   ]
-  const child = spawn('sh', ['-c', keeper, 'sh', folder, server, ...words], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-    detached: true,
-  })
-  const pid = await new Promise<number>((resolve) => child.stdout.once('data', (text: Buffer) => resolve(Number(text))))
-  child.unref()
-  ;(child.stdin as unknown as { unref(): void }).unref()
-  ;(child.stdout as unknown as { unref(): void }).unref()
+  const remover = guarded(['-c', removing, 'sh', folder])
+  const ended = once(remover, 'exit').then(() => {})
+  let child = guarded(['-c', serving, 'sh', server, ...words])
+  let pid = await firstNumber(child)
   const { createConnection } = await import('mysql2/promise')
   const connect = (database?: string) =>
     createConnection({
@@ -95,7 +103,17 @@ async function startMariadb({ settings = [], durable = false }: MariadbOptions =
   await untilReady(connect, folder)
   return {
     socketPath,
-    pid,
+    get pid() {
+      return pid
+    },
+    ended,
+    async restart() {
+      child.stdin.end()
+      await once(child, 'exit')
+      child = guarded(['-c', serving, 'sh', server, ...words])
+      pid = await firstNumber(child)
+      await untilReady(connect, folder)
+    },
     connect,
     async sql(text, database) {
       const connection = await connect(database)
@@ -122,8 +140,23 @@ async function startMariadb({ settings = [], durable = false }: MariadbOptions =
         },
       )
     },
-    stop: () => child.stdin.end(),
+    stop: () => {
+      child.stdin.end()
+      remover.stdin.end()
+    },
   }
+}
+
+/** A shell that knows by its standard input when this process is gone, and does not keep it from ending. */
+function guarded(words: readonly string[]): ChildProcessByStdio<Writable, Readable, null> {
+  const child = spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
+  child.unref()
+  for (const stream of [child.stdin, child.stdout]) (stream as unknown as { unref(): void }).unref()
+  return child
+}
+
+function firstNumber(child: ChildProcessByStdio<Writable, Readable, null>): Promise<number> {
+  return new Promise((resolve) => child.stdout.once('data', (text: Buffer) => resolve(Number(text))))
 }
 
 async function untilReady(connect: () => Promise<Connection>, folder: string): Promise<void> {
