@@ -1,5 +1,7 @@
+import { rmSync } from 'node:fs'
+import path from 'node:path'
 import { measure } from './measure.ts'
-import { gitEnv, gitEnvironment } from './project.ts'
+import { git, gitEnv, gitEnvironment } from './project.ts'
 
 /** From the confirmation to done, without the safety snapshot; its own time apart. */
 export async function restore(project: string): Promise<{ seconds: number; safety: number }> {
@@ -34,4 +36,12 @@ export function compared(title: string, ours: number, theirs: number): string[] 
 
 export function seconds(value: number): string {
   return `${value.toFixed(2)} s`
+}
+
+/** As a clone that has never taken a snapshot. */
+export async function startAnew(project: string): Promise<void> {
+  rmSync(path.join(project, '.git/env'), { recursive: true, force: true })
+  for (const ref of git(project, ['for-each-ref', '--format=%(refname)', 'refs/env']).split('\n').filter(Boolean))
+    git(project, ['update-ref', '-d', ref])
+  await command(project, 'init')
 }

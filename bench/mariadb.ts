@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { findProgram } from '../test/support/servers/install.ts'
 import { type MariadbServer, startMariadb } from '../test/support/servers/mariadb.ts'
-import { command, compared, restore, seconds } from './commands.ts'
+import { command, compared, restore, seconds, startAnew } from './commands.ts'
 import { mariadbLoad } from './mariadb-load.ts'
 import { measure, median, table } from './measure.ts'
 import { git } from './project.ts'
@@ -67,18 +67,14 @@ function makeProject(project: string, server: MariadbServer): void {
   )
   git(project, ['add', '.'])
   git(project, ['commit', '-qm', 'first'])
-  git(project, ['config', 'user.name', 'Bench'])
 }
 
 async function snapshotRows(server: MariadbServer, project: string, directory: string): Promise<string[][]> {
   const ours: number[] = []
   const theirs: number[] = []
   const archive = path.join(directory, 'shop.sql.zst')
-  await command(project, 'allow')
   for (let run = 0; run < 2; run++) {
-    rmSync(path.join(project, '.git/env/store'), { recursive: true, force: true })
-    rmSync(path.join(project, '.git/env/store-id'), { recursive: true, force: true })
-    await command(project, 'init')
+    await startAnew(project)
     ours.push((await command(project, 'snapshot', '--side', '-m', 'bench')).seconds)
     const dump = `mariadb-dump --no-defaults -u root --socket=${server.socketPath} --single-transaction --quick ${database} | zstd -q -3 -f -o ${archive}`
     theirs.push((await measure('sh', ['-c', dump], { cwd: directory })).seconds)

@@ -1,7 +1,7 @@
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type PostgresServer, startPostgres } from '../test/support/servers/postgres.ts'
-import { command, compared, restore, seconds } from './commands.ts'
+import { command, compared, restore, seconds, startAnew } from './commands.ts'
 import { measure, median, table } from './measure.ts'
 import { postgresLoad } from './postgres-load.ts'
 import { git } from './project.ts'
@@ -76,10 +76,7 @@ async function snapshotRows(server: PostgresServer, project: string, directory: 
   const theirs: number[] = []
   const archive = path.join(directory, 'shop.dump')
   for (let run = 0; run < 2; run++) {
-    rmSync(path.join(project, '.git/env'), { recursive: true, force: true })
-    for (const ref of git(project, ['for-each-ref', '--format=%(refname)', 'refs/env']).split('\n').filter(Boolean))
-      git(project, ['update-ref', '-d', ref])
-    await command(project, 'init')
+    await startAnew(project)
     ours.push((await command(project, 'snapshot', '--side', '-m', 'bench')).seconds)
     theirs.push((await tool(server, directory, 'pg_dump', '-Fc', '-f', archive, database)).seconds)
   }

@@ -89,6 +89,7 @@ export async function startMariadb({
   ]
   const remover = guarded(['-c', removing, 'sh', folder])
   const ended = once(remover, 'exit').then(() => {})
+  waitFor(remover, false)
   let child = guarded(['-c', serving, 'sh', server, ...words])
   let pid = await firstNumber(child)
   const { createConnection } = await import('mysql2/promise')
@@ -108,6 +109,7 @@ export async function startMariadb({
     },
     ended,
     async restart() {
+      waitFor(child, true)
       child.stdin.end()
       await once(child, 'exit')
       child = guarded(['-c', serving, 'sh', server, ...words])
@@ -141,22 +143,35 @@ export async function startMariadb({
       )
     },
     stop: () => {
+      waitFor(remover, true)
       child.stdin.end()
       remover.stdin.end()
     },
   }
 }
 
-/** A shell that knows by its standard input when this process is gone, and does not keep it from ending. */
-function guarded(words: readonly string[]): ChildProcessByStdio<Writable, Readable, null> {
-  const child = spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
-  child.unref()
-  for (const stream of [child.stdin, child.stdout]) (stream as unknown as { unref(): void }).unref()
-  return child
+type Guarded = ChildProcessByStdio<Writable, Readable, null>
+
+/** A shell that knows by its standard input when this process is gone. */
+function guarded(words: readonly string[]): Guarded {
+  return spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
 }
 
-function firstNumber(child: ChildProcessByStdio<Writable, Readable, null>): Promise<number> {
-  return new Promise((resolve) => child.stdout.once('data', (text: Buffer) => resolve(Number(text))))
+/** It keeps this process from ending while it is waited for, and else not. */
+function waitFor(child: Guarded, isAwaited: boolean): void {
+  const streams = [child.stdin, child.stdout] as unknown as { ref(): void; unref(): void }[]
+  for (const each of [child, ...streams]) {
+    if (isAwaited) each.ref()
+    else each.unref()
+  }
+}
+
+async function firstNumber(child: Guarded): Promise<number> {
+  const number = await new Promise<number>((resolve) => {
+    child.stdout.once('data', (text: Buffer) => resolve(Number(text)))
+  })
+  waitFor(child, false)
+  return number
 }
 
 async function untilReady(connect: () => Promise<Connection>, folder: string): Promise<void> {
