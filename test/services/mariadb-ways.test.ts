@@ -153,6 +153,22 @@ test('what another product or a newer version wrote is refused, with the reason'
   expect(await bench.leftOver()).toEqual([])
 })
 
+test('what belongs to another user is refused before anything is loaded, with the grant', async () => {
+  const server = await mariadbServer()
+  const { bench, sql } = await open(server, 'CREATE TABLE t (i INT);')
+  await sql('CREATE VIEW v AS SELECT * FROM t')
+  const target = await bench.capture()
+  await sql('INSERT INTO t VALUES (1)')
+  expect((await bench.restore(target)).presence).toBe('present')
+  await sql('DROP VIEW v')
+  await expect(bench.stage(target)).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining('v belongs to root@localhost'),
+    hint: expect.stringContaining('GRANT SET USER ON *.* TO'),
+  })
+  expect(await bench.leftOver()).toEqual([])
+})
+
 test('the server is killed in the middle of staging, or of a swap: nothing is between', async () => {
   const server = await startServer([])
   const { bench, database, sql } = await open(

@@ -4,8 +4,13 @@ import type { TableDefinition } from './schema.ts'
 import type { ServerFacts } from './server.ts'
 import type { Session } from './session.ts'
 
-/** Types whose text a binary string would be taken for the value's own bytes. */
-const byText = new Set(['uuid', 'inet4', 'inet6'])
+/** Types that take a binary string for the value's own bytes, or not at all (JSON of MySQL): with the character set that their text is in. */
+const byText: ReadonlyMap<string, string> = new Map([
+  ['uuid', 'latin1'],
+  ['inet4', 'latin1'],
+  ['inet6', 'latin1'],
+  ['json', 'utf8mb4'],
+])
 const batchBytes = 1_048_576
 /** Room in a packet for all of a statement but its rows. */
 const headBytes = 65_536
@@ -25,7 +30,7 @@ export async function loadRows(
   await keepHistory(session, table)
   const columns = table.columns.map(({ name, type }, i) => (byText.has(type) ? `@v${i}` : quoted(name)))
   const sets = table.columns.flatMap(({ name, type }, i) =>
-    byText.has(type) ? [`${quoted(name)} = CONVERT(@v${i} USING latin1)`] : [],
+    byText.has(type) ? [`${quoted(name)} = CONVERT(@v${i} USING ${byText.get(type)})`] : [],
   )
   await session.load(
     `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${quoted(actual)} CHARACTER SET binary FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' (${columns.join(', ')})${sets.length > 0 ? ` SET ${sets.join(', ')}` : ''}`,
@@ -69,7 +74,8 @@ export function valuesOf(line: string, table: Pick<TableDefinition, 'columns'>):
   const values = line.split('\t').map((cell, i) => {
     if (cell === '\\N') return 'NULL'
     const text = `_binary'${cell.replaceAll("'", "\\'")}'`
-    return byText.has(table.columns[i]!.type) ? `CONVERT(${text} USING latin1)` : text
+    const charset = byText.get(table.columns[i]!.type)
+    return charset === undefined ? text : `CONVERT(${text} USING ${charset})`
   })
   return `(${values.join(',')})`
 }

@@ -18,6 +18,8 @@ export type ServerFacts = {
   readonly maxPacketBytes: number
   readonly tableNamesIgnoreCase: boolean
   readonly rung: Rung
+  /** May make views, routines, triggers and events that belong to others. */
+  readonly definesForOthers: boolean
   /** Sees all processes and InnoDB's own counters. */
   readonly seesProcesses: boolean
 }
@@ -45,6 +47,7 @@ export async function factsOf(session: Session, database: string): Promise<Serve
     maxPacketBytes: Number(row['packet']),
     tableNamesIgnoreCase: row['lower_names'] !== '0',
     rung: rungOf(product, numbers, rights),
+    definesForOthers: ['SUPER', 'SET USER', 'SET_USER_ID', 'SET_ANY_DEFINER'].some((right) => rights.has(right)),
     seesProcesses: rights.has('PROCESS'),
   }
 }
@@ -100,7 +103,7 @@ async function rightsOf(session: Session, database: string): Promise<Set<string>
     for (const name of names) rights.add(name)
     if (!names.includes('ALL PRIVILEGES')) continue
     for (const name of ['SELECT', 'LOCK TABLES']) rights.add(name)
-    if (everywhere) for (const name of ['RELOAD', 'PROCESS']) rights.add(name)
+    if (everywhere) for (const name of ['RELOAD', 'PROCESS', 'SUPER']) rights.add(name)
   }
   return rights
 }

@@ -14,7 +14,7 @@ import { keepsRows, type Schema, type TableDefinition } from './schema.ts'
 import { atLeast, numbersOf, type ServerFacts } from './server.ts'
 import type { Session } from './session.ts'
 import type { EqualTable, StagedDatabase, StagedPart } from './staged.ts'
-import { stageTables, translate } from './stager.ts'
+import { accountOf, stageTables, translate } from './stager.ts'
 import { SwapFiles } from './swap-files.ts'
 
 const idPattern = /^[0-9a-z]{26}$/
@@ -38,6 +38,7 @@ export async function stageDatabase(staging: Staging): Promise<StagedDatabase> {
     if (state === 'not there') await makeDatabase(database, session, facts, schema, options.id)
     await session.use(database.name)
     const plan = await planParts(staging, schema)
+    refuseDefiners(staging, facts, schema, plan)
     await requireRoom(database, session, target, plan.parts)
     await stageParts(staging, session, facts, schema, plan.parts)
     const evidence = asEvidence(live.facts['evidence'])
@@ -50,7 +51,8 @@ export async function stageDatabase(staging: Staging): Promise<StagedDatabase> {
       id: options.id,
       presence: target.presence,
       only: options.only ?? null,
-      ...plan,
+      parts: plan.parts,
+      equal: plan.equal,
       evidence: { ...evidence, tables: kept },
     }
   } catch (error) {
@@ -105,11 +107,40 @@ async function makeDatabase(database: Database, session: Session, facts: ServerF
   await makeTable(session, createdName(id))
 }
 
+const definer = /^CREATE\s[\s\S]{0,200}?\bDEFINER\s*=\s*`((?:[^`]|``)+)`@`((?:[^`]|``)*)`/i
+
+/** What has to be made anew and belongs to another user takes a right of its own: said before anything is loaded. */
+function refuseDefiners(
+  { database, options }: Staging,
+  facts: ServerFacts,
+  schema: Schema,
+  { parts, live }: { readonly parts: readonly StagedPart[]; readonly live: Schema },
+): void {
+  if (facts.definesForOthers) return
+  const comes = new Set(parts.map(({ name }) => name))
+  const there = new Set([...live.views, ...live.routines, ...live.events].map((each) => each.create))
+  const code = [...schema.views, ...schema.routines, ...schema.events].filter(({ create }) => !there.has(create))
+  const made = [...(options.only === undefined ? code : []), ...schema.triggers.filter(({ table }) => comes.has(table))]
+  const foreign = made.find(({ create }) => {
+    const [, user, host] = definer.exec(create) ?? []
+    return user !== undefined && `${user}@${host}` !== facts.user
+  })
+  if (!foreign) return
+  const [, user, host] = definer.exec(foreign.create)!
+  throw new EnvError(
+    'refused',
+    `${database.context.name}: ${foreign.name} belongs to ${user}@${host}, and may not be made by ${facts.user}`,
+    {
+      hint: `GRANT SET USER ON *.* TO ${accountOf(facts.user)}; or configure the user that it belongs to`,
+    },
+  )
+}
+
 /** What has to be swapped, and what is already what it shall be. */
 async function planParts(
   { target, live, options }: Staging,
   schema: Schema,
-): Promise<{ parts: StagedPart[]; equal: EqualTable[] }> {
+): Promise<{ parts: StagedPart[]; equal: EqualTable[]; live: Schema }> {
   const liveSchema = live.presence === 'absent' ? emptySchema : await loadSchema(options.source, live)
   const liveTables = tablesOf(live)
   const targets = tablesOf(target)
@@ -129,7 +160,7 @@ async function planParts(
     if (same && keepsRows(definition.engine)) equal.push({ name, ...wanted })
     else parts.push({ name, number: parts.length, comes: true, goes: false })
   }
-  return { parts, equal }
+  return { parts, equal, live: liveSchema }
 }
 
 /** Foreign keys are compared and mended apart. */
