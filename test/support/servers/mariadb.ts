@@ -69,6 +69,8 @@ export async function startMariadb({
       '--auth-root-authentication-method=normal',
       '--skip-test-db',
       '--skip-name-resolve',
+      // A server that starts takes away all temporary tables in its folder, also those of another one that is being installed beside it.
+      `--tmpdir=${folder}/tmp`,
     ],
     { stdio: 'ignore' },
   )
