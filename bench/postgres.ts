@@ -19,14 +19,13 @@ export async function benchPostgres(directory: string): Promise<void> {
     await fill(server)
     const project = path.join(directory, 'project')
     makeProject(project, server)
-    const rows = [
-      ...(await snapshotRows(server, project, directory)),
-      ...(await restoreRows(server, project, directory)),
-      ...(await loadRows(server, project)),
-    ]
     const { bytes } = await size(server)
     const title = `PostgreSQL, ${tables} tables of ${rowsPerTable} rows, ${Math.round(bytes / 2 ** 20)} MiB on disk with indexes, one run`
-    process.stdout.write(`\n${title}\n\n${table(['', 'git env', 'beside it', 'ratio'], rows)}\n`)
+    process.stdout.write(`\n${title}\n`)
+    for (const part of [snapshotRows, restoreRows, loadRows]) {
+      const rows = await part(server, project, directory)
+      process.stdout.write(`\n${table(['', 'git env', 'beside it', 'ratio'], rows)}\n`)
+    }
   } finally {
     await server.stop()
   }
