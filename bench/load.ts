@@ -32,6 +32,7 @@ export async function startLoad(script: string, connection: object): Promise<Loa
       return sorted[Math.floor(sorted.length * 0.95)] ?? 0
     },
     stop: async () => {
+      if (!child.connected) throw new Error('the writers ended before the measurement did')
       child.disconnect()
       await once(child, 'exit')
     },

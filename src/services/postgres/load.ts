@@ -69,9 +69,7 @@ export async function loadDatabase(loading: Loading): Promise<void> {
   const first = sessions[0]!
   const definitions = await stored.definitions()
   for (const session of sessions) {
-    await session.run(
-      `SET synchronous_commit = off; SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0`,
-    )
+    await session.run('SET synchronous_commit = off')
   }
   for (const statement of definitions.database.without) await first.run(statement)
   await runEntries(first, definitions.before, stored.record.name)
