@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { EnvError } from '../../domain/errors.ts'
 import type { Operations } from './operations.ts'
@@ -57,7 +56,9 @@ export class WorkerProcess {
     const id = this.#nextId++
     const pending = Promise.withResolvers<unknown>()
     this.#calls.set(id, pending)
-    this.#child.send({ id, name, args: args[0] })
+    this.#child.send({ id, name, args: args[0] }, (error) => {
+      if (error) this.#end('could not be spoken to', error)
+    })
     return (await pending.promise) as Result<Name>
   }
 
@@ -71,9 +72,11 @@ export class WorkerProcess {
   async kill(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return
-    const exited = once(this.#child, 'exit')
+    // Not by `once` of node:events: that throws when the process could not be spoken to in its last moment.
+    const exited = Promise.withResolvers<void>()
+    this.#child.once('exit', () => exited.resolve())
     this.#child.kill('SIGKILL')
-    await exited
+    await exited.promise
   }
 
   #receive(reply: Reply): void {
