@@ -1,8 +1,7 @@
 import { Output } from './cli/output.ts'
 import { run } from './cli/program.ts'
 import { TerminalProgress } from './cli/terminal-progress.ts'
-import { EnvError } from './domain/errors.ts'
-import { cancelled } from './usecases/capture.ts'
+import { cancelled, EnvError } from './domain/errors.ts'
 import { packageVersion, wire } from './wiring.ts'
 
 /** Runs one command of the CLI; resolves to its exit status. `entry` is the file that starts this program. */

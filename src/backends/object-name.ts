@@ -1,10 +1,10 @@
 import { EnvError } from '../domain/errors.ts'
 
-const segment = /^[a-z0-9._-]+$/
+const objectName = /^(?!\.\.?(?:\/|$))[a-z0-9._-]+(?:\/(?!\.\.?(?:\/|$))[a-z0-9._-]+)*$/
 
 /** Whether a name keeps to the rules of the port: `/`-separated segments of `[a-z0-9._-]`, none of them `.` or `..`. */
 export function isObjectName(name: string): boolean {
-  return name.split('/').every((part) => segment.test(part) && part !== '.' && part !== '..')
+  return objectName.test(name)
 }
 
 /** Every backend's verbs begin with this, so that no name can lead out of the store. */

@@ -43,6 +43,11 @@ export class EnvError extends Error {
   }
 }
 
+/** What an abort ends as. */
+export function cancelled(): EnvError {
+  return new EnvError('cancelled', 'cancelled', { hint: 'nothing was left half done' })
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

@@ -59,13 +59,15 @@ export function formatAge(date: Date, now: Date): string {
   return 'a minute ago'
 }
 
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/
+
 /** Text that cannot move the cursor or change colours: control characters and line breaks are shown escaped. */
 export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => {
-      const code = character.charCodeAt(0)
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
-    },
-  )
+  // Nearly all text is: thousands of rows would spend more time in a replacement that replaces nothing.
+  return unprintable.test(text) ? text.replace(new RegExp(unprintable, 'g'), escaped) : text
+}
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0)
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
 }

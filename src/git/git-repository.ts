@@ -158,7 +158,7 @@ export interface WorkingCode {
    * lists what stands in the way, throws `refused` for what forbids it (an operation in progress, a submodule with changes, …).
    */
   stage(options: CodeStageOptions): Promise<Staged>
-  swap(staged: Staged, trace: Trace): CodeSwap
+  swap(staged: Staged, trace: Trace): Promise<CodeSwap>
   /** What a restore would do, in numbers, without doing it. */
   preview(
     target: CodeTarget,

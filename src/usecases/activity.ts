@@ -1,6 +1,5 @@
-import { EnvError } from '../domain/errors.ts'
+import { cancelled, EnvError } from '../domain/errors.ts'
 import { type ActivityLock, acquireActivity, readActivity } from '../system/activity-lock.ts'
-import { cancelled } from './capture.ts'
 import { recoverFirst } from './recover.ts'
 import type { Finished } from './swap-journal.ts'
 import type { Workspace } from './workspace.ts'

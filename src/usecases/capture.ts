@@ -1,5 +1,4 @@
 import type { ContentSink } from '../domain/content.ts'
-import { EnvError } from '../domain/errors.ts'
 import type { Level, Manifest, ServiceRecord } from '../domain/manifest.ts'
 import type { Capture, Service } from '../services/service-driver.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
@@ -96,9 +95,4 @@ async function copyAll(captures: readonly Capture[]): Promise<ServiceRecord[]> {
 function lowest(levels: readonly Level[]): Level {
   const order: readonly Level[] = ['live', 'point', 'frozen']
   return order.find((level) => levels.includes(level)) ?? 'frozen'
-}
-
-/** Turns an abort into the error that people see. */
-export function cancelled(): EnvError {
-  return new EnvError('cancelled', 'cancelled', { hint: 'nothing was left half done' })
 }

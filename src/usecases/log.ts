@@ -56,37 +56,37 @@ export async function listSnapshots(
   workspace: ConfiguredWorkspace,
   options: { readonly all: boolean; readonly limit?: number },
 ): Promise<readonly SnapshotLine[]> {
-  const [all, store] = await Promise.all([workspace.git.snapshots(), storeIfAny(workspace)])
+  const [all, present] = await Promise.all([workspace.git.snapshots(), manifestsHere(workspace)])
   const snapshots = all
     .filter((each) => options.all || (each.environment === workspace.environment.name && each.trigger !== 'safety'))
     .slice(0, options.limit)
-  const stateOf = await dataStates(workspace, snapshots, store)
+  const stateOf = stateBy(present, workspace.ports.now())
   return snapshots.map((snapshot) => ({ ...snapshot, state: stateOf(snapshot) }))
 }
 
 /** So few are asked for one by one; for more, one listing of the store is faster. */
 const askedSingly = 200
 
-/** A clone without a store can still show its history: then no data is here. */
-async function dataStates(
-  workspace: ConfiguredWorkspace,
-  snapshots: readonly SnapshotCommit[],
-  opened?: ManifestList,
-): Promise<(snapshot: SnapshotCommit) => DataState> {
-  const now = workspace.ports.now()
-  const store = opened ?? (await storeIfAny(workspace))
-  const present = store ? await manifestsOf(store, snapshots) : new Set<string>()
-  return (snapshot) => {
-    if (present.has(snapshot.manifest)) return 'here'
-    return snapshot.expiresAt !== undefined && snapshot.expiresAt < now ? 'expired' : 'missing'
+type StateOf = (snapshot: SnapshotCommit) => DataState
+
+async function dataStates(workspace: ConfiguredWorkspace, snapshots: readonly SnapshotCommit[]): Promise<StateOf> {
+  if (snapshots.length > askedSingly) return stateBy(await manifestsHere(workspace), workspace.ports.now())
+  const digests = snapshots.map((snapshot) => snapshot.manifest)
+  const store = await storeIfAny(workspace)
+  const here = await Promise.all(digests.map((digest) => store?.hasManifest(digest)))
+  return stateBy(new Set(digests.filter((_, i) => here[i])), workspace.ports.now())
+}
+
+function stateBy(present: ReadonlySet<string>, now: Date): StateOf {
+  return ({ manifest, expiresAt }) => {
+    if (present.has(manifest)) return 'here'
+    return expiresAt !== undefined && expiresAt < now ? 'expired' : 'missing'
   }
 }
 
-async function manifestsOf(store: ManifestList, snapshots: readonly SnapshotCommit[]): Promise<ReadonlySet<string>> {
-  if (snapshots.length > askedSingly) return store.manifests()
-  const digests = snapshots.map((snapshot) => snapshot.manifest)
-  const here = await Promise.all(digests.map((digest) => store.hasManifest(digest)))
-  return new Set(digests.filter((_, i) => here[i]))
+/** A clone without a store can still show its history: then no data is here. */
+async function manifestsHere(workspace: ConfiguredWorkspace): Promise<ReadonlySet<string>> {
+  return (await storeIfAny(workspace))?.manifests() ?? new Set()
 }
 
 async function storeIfAny(workspace: ConfiguredWorkspace): Promise<ManifestList | undefined> {

@@ -1,19 +1,14 @@
-import { canonicalJson, type Json } from '../domain/canonical-json.ts'
 import type { ContentSource } from '../domain/content.ts'
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
-import type { CodeRecord, Manifest, ServiceRecord } from '../domain/manifest.ts'
-import { idAfter } from '../domain/snapshot-id.ts'
 import type { Swap } from '../domain/swap.ts'
-import type { CodeSwap } from '../git/git-repository.ts'
-import type { Service, ServiceSwap } from '../services/service-driver.ts'
-import type { Store } from '../store/store.ts'
+import type { Service } from '../services/service-driver.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
 import { runAfterRestore } from './hooks.ts'
+import { type Bound, keepBefore } from './keep-before.ts'
 import { markerOf, setMarker } from './loaded-data.ts'
 import { openReserved } from './reservations.ts'
-import { recordManifest } from './snapshot.ts'
 import { type ConfiguredWorkspace, configure, openStore, type Workspace } from './workspace.ts'
 
 /** How far a journal may go: `forward` finishes it, `back` returns to the state before. */
@@ -34,8 +29,6 @@ const longestSwapAttemptMs = 640
 /** The command lets go of what it had reserved right before its guard reserves it. */
 const reservationWaitMs = 10_000
 
-type Bound = { readonly participant: Participant; readonly swap: Swap }
-
 /**
  * Carries a staged restore to its end, or back. The same function serves the guard of a running restore and the recovery of one that was
  * cut short: every step is judged by looking at the target, so it may begin anywhere and again.
@@ -53,41 +46,56 @@ export async function finishJournal(
   const options = { command: journal.operation, waitMs: reservationWaitMs }
   const { services, close } = await openReserved(configured, journal.services, options)
   try {
-    return await new JournalRun(configured, journal, services, isCancelled).run(wish)
+    const bound = await bind(configured, journal, services)
+    return await new JournalRun(configured, journal, services, bound, isCancelled).run(wish)
   } finally {
     await close()
   }
+}
+
+/** In the order of the swap. */
+async function bind(
+  workspace: ConfiguredWorkspace,
+  { participants }: Journal,
+  services: readonly Service[],
+): Promise<Bound[]> {
+  // Opened when first read from: a way back must not need the store.
+  const source: ContentSource = {
+    async *read(content) {
+      yield* (await openStore(workspace)).read(content)
+    },
+  }
+  const open = (participant: Participant): Swap | Promise<Swap> => {
+    if (participant.kind === 'code') return workspace.git.code.swap(participant.staged, workspace.ports.trace)
+    const service = services.find((each) => each.name === participant.name)
+    if (!service) throw new EnvError('bug', `the journal names ${participant.name}, which was not opened`)
+    return service.swap(participant.staged, source)
+  }
+  const bound: Bound[] = []
+  for (const participant of inSwapOrder(participants)) bound.push({ participant, swap: await open(participant) })
+  return bound
 }
 
 class JournalRun {
   readonly #workspace: ConfiguredWorkspace
   readonly #services: readonly Service[]
   readonly #isCancelled: () => boolean
-  /** Opened when first read from: a way back must not need the store. */
-  readonly #source: ContentSource
   #journal: Journal
-  #bound: readonly Bound[]
+  readonly #bound: readonly Bound[]
   #heldSince: number | undefined
 
   constructor(
     workspace: ConfiguredWorkspace,
     journal: Journal,
     services: readonly Service[],
+    bound: readonly Bound[],
     isCancelled: () => boolean,
   ) {
     this.#workspace = workspace
     this.#journal = journal
     this.#services = services
     this.#isCancelled = isCancelled
-    this.#source = {
-      async *read(content) {
-        yield* (await openStore(workspace)).read(content)
-      },
-    }
-    this.#bound = inSwapOrder(journal.participants).map((participant) => ({
-      participant,
-      swap: this.#open(participant),
-    }))
+    this.#bound = bound
   }
 
   async run(wish: Direction): Promise<Finished> {
@@ -104,14 +112,6 @@ class JournalRun {
     } finally {
       await this.#release()
     }
-  }
-
-  #open(participant: Participant): Swap {
-    const { git, ports } = this.#workspace
-    if (participant.kind === 'code') return git.code.swap(participant.staged, ports.trace)
-    const service = this.#services.find((each) => each.name === participant.name)
-    if (!service) throw new EnvError('bug', `the journal names ${participant.name}, which was not opened`)
-    return service.swap(participant.staged, this.#source)
   }
 
   async #write(state: JournalState, more: Partial<Journal> = {}): Promise<void> {
@@ -270,56 +270,12 @@ class JournalRun {
   async #settle(): Promise<void> {
     const { state, worktreeKey } = this.#workspace
     const store = await openStore(this.#workspace)
-    const before = await this.#keepBefore(store)
+    const before = this.#journal.before ?? (await keepBefore(this.#workspace, store, this.#journal.safety, this.#bound))
+    await this.#write(this.#journal.state, { before })
     await state.writeUndoLog(worktreeKey, enter(await state.undoLog(worktreeKey), this.#journal, before))
     this.#workspace.ports.trace('undo: entered')
     await this.#markOwners('after')
     await this.#write('settled', { before })
-  }
-
-  /** The id of the snapshot of the moment of the swap: the safety snapshot itself, when nothing was written since it was taken. */
-  async #keepBefore(store: Store): Promise<string> {
-    const { git, ports, environment } = this.#workspace
-    if (this.#journal.before !== undefined) return this.#journal.before
-    const safetyCommit = await git.snapshot(this.#journal.safety)
-    if (!safetyCommit) throw new EnvError('damaged', `the safety snapshot ${this.#journal.safety} is gone`)
-    const safety = await store.manifest(safetyCommit.manifest)
-    const writer = store.writer()
-    try {
-      const { services, code } = await this.#recordsBefore(safety, writer)
-      if (sameData(services, safety.services) && sameCode(code, safety.code)) {
-        await writer.abort()
-        return safety.id
-      }
-      const manifest: Manifest = {
-        ...safety,
-        id: idAfter(safety.id, ports.newId()),
-        message: `${safety.message}, at the swap`,
-        createdAt: ports.now().toISOString(),
-        completes: safety.id,
-        code,
-        services,
-      }
-      await recordManifest({ ...this.#workspace, environment }, writer, manifest, 'side')
-      await this.#write(this.#journal.state, { before: manifest.id })
-      return manifest.id
-    } catch (error) {
-      await writer.abort()
-      throw error
-    }
-  }
-
-  async #recordsBefore(safety: Manifest, writer: ReturnType<Store['writer']>) {
-    const services: ServiceRecord[] = []
-    for (const record of safety.services) {
-      const bound = this.#bound.find(
-        ({ participant }) => participant.name === record.name && participant.kind !== 'code',
-      )
-      services.push(bound ? await (bound.swap as ServiceSwap).before(writer, record) : record)
-    }
-    const codeSwap = this.#bound.find(({ participant }) => participant.kind === 'code')
-    const code = codeSwap ? await (codeSwap.swap as CodeSwap).before() : safety.code
-    return { services, code }
   }
 
   async #tidyUp(direction: Direction): Promise<Finished> {
@@ -341,14 +297,4 @@ class JournalRun {
 function inSwapOrder(participants: readonly Participant[]): Participant[] {
   const rank = { 'in place': 0, code: 1, rename: 2 }
   return participants.toSorted((a, b) => rank[a.order] - rank[b.order])
-}
-
-function sameData(a: readonly ServiceRecord[], b: readonly ServiceRecord[]): boolean {
-  const essence = (records: readonly ServiceRecord[]) =>
-    canonicalJson(records.map(({ name, presence, streams }) => ({ name, presence, streams })) as unknown as Json)
-  return essence(a) === essence(b)
-}
-
-function sameCode(a: CodeRecord, b: CodeRecord): boolean {
-  return a.commit === b.commit && a.changes?.commit === b.changes?.commit
 }

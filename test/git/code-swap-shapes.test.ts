@@ -193,7 +193,10 @@ test('a move that git cannot finish leaves everything as it was', async () => {
   box.git('add', 'mine')
   const before = codeState(box)
   const repository = await box.open()
-  const swap = repository.code.swap(await repository.code.stage(stageOptions(box, { commit: snapshot })), () => {})
+  const swap = await repository.code.swap(
+    await repository.code.stage(stageOptions(box, { commit: snapshot })),
+    () => {},
+  )
   await swap.lastCapture()
   await expect(swap.forward()).rejects.toMatchObject({ code: 'unavailable' })
   await swap.back()

@@ -231,7 +231,10 @@ test('what belongs to a mount or a service is never moved out of the way', async
 test('an edit after the last capture ends in what undo brings back', async () => {
   const { box, snapshot } = await twoStates()
   const repository = await box.open()
-  const swap = repository.code.swap(await repository.code.stage(stageOptions(box, { commit: snapshot })), () => {})
+  const swap = await repository.code.swap(
+    await repository.code.stage(stageOptions(box, { commit: snapshot })),
+    () => {},
+  )
   await swap.lastCapture()
   box.write('a', 'edited late')
   box.write('gone', 'made late')
@@ -254,7 +257,7 @@ test('what was kept ahead of the hold is not written again inside it, unless it 
   const log = `${box.directory}/.git/commands`
   const repository = await box.open(undefined, { GIT_TRACE2_EVENT: log })
   const stage = async () => repository.code.stage(stageOptions(box, { commit: snapshot }))
-  const swap = repository.code.swap(await stage(), () => {})
+  const swap = await repository.code.swap(await stage(), () => {})
   await swap.prepare!()
   writeFileSync(log, '')
   const first = (await swap.lastCapture())['captured']
@@ -281,7 +284,7 @@ test('an edit between setting aside and moving is set aside too', async () => {
   const repository = await box.open()
   const staged = await repository.code.stage(stageOptions(box, { commit: snapshot }))
   let edits = 0
-  const swap = repository.code.swap(staged, (step) => {
+  const swap = await repository.code.swap(staged, (step) => {
     if (step === 'code: moving' && edits++ === 0) {
       box.write('a', 'edited in between')
       box.write('gone', 'made in between')
@@ -329,7 +332,10 @@ test('edits after the swap are not lost on the way back', async () => {
 test('a branch that moved since staging is left alone', async () => {
   const { box, snapshot } = await twoStates()
   const repository = await box.open()
-  const swap = repository.code.swap(await repository.code.stage(stageOptions(box, { commit: snapshot })), () => {})
+  const swap = await repository.code.swap(
+    await repository.code.stage(stageOptions(box, { commit: snapshot })),
+    () => {},
+  )
   await swap.lastCapture()
   box.write('late', 'late')
   const late = box.commit('late')

@@ -30,7 +30,7 @@ export function stageOptions(box: Sandbox, options: Partial<CodeStageOptions> & 
 /** Stages and swaps; gives the swap in state `after`. */
 export async function restoreCode(repository: GitRepository, options: CodeStageOptions, trace = (_: string) => {}) {
   const staged = await repository.code.stage(options)
-  const swap = repository.code.swap(staged, trace)
+  const swap = await repository.code.swap(staged, trace)
   expect(await swap.inspect()).toBe('before')
   await swap.prepare?.()
   await swap.hold(1000)

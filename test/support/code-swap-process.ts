@@ -7,7 +7,7 @@ import { openGitRepository } from '../../src/git/open-repository.ts'
 const [directory = '', staged = '', direction = '', dieAt = '0'] = process.argv.slice(2)
 const steps: string[] = []
 const repository = await openGitRepository(directory, { environment: process.env })
-const swap = repository.code.swap(JSON.parse(staged), (step) => {
+const swap = await repository.code.swap(JSON.parse(staged), (step) => {
   steps.push(step)
   if (steps.length === Number(dieAt)) process.kill(process.pid, 'SIGKILL')
 })

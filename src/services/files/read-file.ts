@@ -1,10 +1,10 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { ChunkProfile, Content, ContentSink } from '../../domain/content.ts'
-import { systemCode } from '../../domain/errors.ts'
+import { cancelled, systemCode } from '../../domain/errors.ts'
 import { identityOf } from './identity.ts'
 import { at, type Mount } from './mount.ts'
-import { cancelled, unreadable } from './walk.ts'
+import { unreadable } from './walk.ts'
 
 export type ReadResult = {
   readonly content: Content

@@ -1,9 +1,8 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
-import { EnvError, messageOf, systemCode } from '../../domain/errors.ts'
+import { cancelled, EnvError, messageOf, systemCode } from '../../domain/errors.ts'
 import type { TreeEntry } from '../../domain/tree.ts'
-import { cancelled } from './walk.ts'
 
 /** What tar needs to know of an entry. `path` is a byte string, relative to the folder that is extracted into. */
 export type TarMember = Pick<TreeEntry, 'path' | 'type' | 'mode' | 'mtimeNs' | 'target'> & { readonly bytes: number }

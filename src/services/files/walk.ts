@@ -1,5 +1,5 @@
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from 'node:fs'
-import { EnvError, systemCode } from '../../domain/errors.ts'
+import { cancelled, EnvError, systemCode } from '../../domain/errors.ts'
 import { displayPath, type TreeEntry } from '../../domain/tree.ts'
 import { at, type Mount } from './mount.ts'
 
@@ -138,10 +138,6 @@ export class Pauses {
       setImmediate(() => (this.#signal.aborted ? reject(cancelled()) : resolve()))
     })
   }
-}
-
-export function cancelled(): EnvError {
-  return new EnvError('cancelled', 'cancelled', { hint: 'nothing was left half done' })
 }
 
 /** What a listing keeps of an inode besides its bytes. */
