@@ -61,7 +61,32 @@ export async function resolveObjects(git: Git, expressions: readonly string[]): 
   if (wanted.length === 0) return found
   const output = await git.text(['cat-file', '--batch-check=%(objectname)'], { input: `${wanted.join('\n')}\n` })
   output.split('\n').forEach((line, i) => {
-    if (/^[0-9a-f]{40,64}$/.test(line)) found.set(wanted[i]!, line)
+    if (isObjectId(line)) found.set(wanted[i]!, line)
   })
   return found
+}
+
+/** Where HEAD stands, and what the expressions name at the same time; what does not exist is left out. `ref` is undefined on a detached HEAD. */
+export async function resolveHead(
+  git: Git,
+  expressions: readonly string[],
+): Promise<{ readonly ref: string | undefined; readonly objects: ReadonlyMap<string, string> }> {
+  // One process where all is there, as nearly always; else two that can say what is not.
+  const words = ['rev-parse', ...expressions, '--symbolic-full-name', 'HEAD']
+  const { exitCode, stdout } = await git.run(words, { answers: [128] })
+  const lines = exitCode === 0 ? stdout.toString('utf8').trimEnd().split('\n') : []
+  const ref = lines.pop()
+  if (ref !== undefined && lines.length === expressions.length && lines.every((line) => isObjectId(line))) {
+    const objects = new Map(expressions.map((expression, i) => [expression, lines[i]!]))
+    return { ref: ref === 'HEAD' ? undefined : ref, objects }
+  }
+  const [symbolic, objects] = await Promise.all([
+    git.ask(['symbolic-ref', '-q', 'HEAD']),
+    resolveObjects(git, expressions),
+  ])
+  return { ref: symbolic, objects }
+}
+
+function isObjectId(text: string): boolean {
+  return /^[0-9a-f]{40,64}$/.test(text)
 }

@@ -1,6 +1,6 @@
 import { EnvError } from '../domain/errors.ts'
 import type { CodeStaged } from './code-plan.ts'
-import { resolveObjects } from './commits.ts'
+import { resolveHead, resolveObjects } from './commits.ts'
 import type { IndexLock } from './index-lock.ts'
 import { undoRefs, updateRefs } from './record.ts'
 import type { Git } from './run-git.ts'
@@ -15,10 +15,7 @@ export type HeadState = {
 
 export async function headState(git: Git, staged: CodeStaged): Promise<HeadState> {
   const end = staged.endRef
-  const [ref, objects] = await Promise.all([
-    git.ask(['symbolic-ref', '-q', 'HEAD']),
-    resolveObjects(git, ['HEAD^{commit}', ...(end === null ? [] : [`${end}^{commit}`])]),
-  ])
+  const { ref, objects } = await resolveHead(git, ['HEAD^{commit}', ...(end === null ? [] : [`${end}^{commit}`])])
   return { ref: ref ?? null, commit: objects.get('HEAD^{commit}'), endTip: objects.get(`${end}^{commit}`) }
 }
 

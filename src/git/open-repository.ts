@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { readCommits, resolveObjects } from './commits.ts'
+import { readCommits, resolveHead } from './commits.ts'
 import { absoluteEnvironment, type Variables } from './git-environment.ts'
 import type { Branch, CommitInfo, DiffStat, GitRepository, Head } from './git-repository.ts'
 import { findSnapshot, history, historyGraph, reindexSnapshots } from './history.ts'
@@ -57,10 +57,7 @@ function repository(context: RecordContext): GitRepository {
 }
 
 async function readHead(git: Git): Promise<Head> {
-  const [ref, objects] = await Promise.all([
-    git.ask(['symbolic-ref', '-q', 'HEAD']),
-    resolveObjects(git, ['HEAD^{commit}', 'HEAD^{tree}']),
-  ])
+  const { ref, objects } = await resolveHead(git, ['HEAD^{commit}', 'HEAD^{tree}'])
   return { ref, commit: objects.get('HEAD^{commit}'), tree: objects.get('HEAD^{tree}') }
 }
 

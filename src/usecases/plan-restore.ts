@@ -111,7 +111,7 @@ export async function planRestore(
           ? undefined
           : await workspace.git.code.preview(codeTarget, { exclude }),
       owners: await ownersOf(workspace, parts, operation, undo.owners),
-      uncommitted: codeMode === 'untouched' ? 0 : await countUncommitted(workspace),
+      uncommitted: codeMode === 'untouched' ? 0 : await countUncommitted(workspace, services),
       moved: codeMode === 'untouched' || codeMode === 'none' ? [] : await movedServices(workspace, manifest),
       leftAlone: selection.leftAlone,
       close,

@@ -195,16 +195,18 @@ function refuseOverlap(services: readonly Service[]): void {
   }
 }
 
-/** How many files of the work tree are not as HEAD has them, or not in it. */
-export async function countUncommitted(workspace: ConfiguredWorkspace): Promise<number> {
+/** How many files of the work tree are not as HEAD has them, or not in it. `opened` saves opening the services again, where it is all of them. */
+export async function countUncommitted(
+  workspace: ConfiguredWorkspace,
+  opened: readonly Service[] = [],
+): Promise<number> {
   if (workspace.git.topLevel === undefined) return 0
-  const services = await openServices(workspace)
-  try {
-    const { changed, untracked } = await workspace.git.code.status({ exclude: ownedPaths(workspace, services) })
-    return changed.length + untracked.length
-  } finally {
-    await closeAll(services)
+  if (opened.length < workspace.config.services.length) {
+    const services = await openServices(workspace)
+    return countUncommitted(workspace, services).finally(() => closeAll(services))
   }
+  const { changed, untracked } = await workspace.git.code.status({ exclude: ownedPaths(workspace, opened) })
+  return changed.length + untracked.length
 }
 
 /** Paths below the top level that belong to mounts and services, relative, as byte strings: the code's part leaves them alone. */

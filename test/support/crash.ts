@@ -16,18 +16,23 @@ export function wholeState(project: Project): string {
   ])
 }
 
-/** A project with one snapshot, and changes after it; copied for every crash. */
+/** A project with one snapshot, and changes after it. */
 export async function makeTemplate(): Promise<{ project: Project; good: string; bad: string }> {
   const project = await makeProject({ rows: 20, files: 4 })
   // Untracked code that is not in the way stays through a restore: it belongs to both states.
   await writeFile(project.path('untracked.js'), 'untracked\n')
   const good = wholeState(project)
-  await project.ok('snapshot', '-m', 'good')
-  project.sql(`UPDATE notes SET text = 'ruined'`)
-  await writeFile(`${project.uploads}/folder-1/1.txt`, 'overwritten')
-  await writeFile(`${project.uploads}/new.txt`, 'new')
-  await writeFile(project.path('app.js'), 'half edited\n')
-  return { project, good, bad: wholeState(project) }
+  await project.ok('snapshot', '-m', 'good', '--name', 'good')
+  return { project, good, bad: await ruin(project) }
+}
+
+/** Changes data, files and code; each time to what no snapshot holds yet, so that there is something to store. */
+async function ruin(project: Project, title = 'at first'): Promise<string> {
+  project.sql(`UPDATE notes SET text = 'ruined ${title}'`)
+  await writeFile(`${project.uploads}/folder-1/1.txt`, `overwritten ${title}`)
+  await writeFile(`${project.uploads}/new.txt`, `new ${title}`)
+  await writeFile(project.path('app.js'), `half edited ${title}\n`)
+  return wholeState(project)
 }
 
 export async function copyOf(template: Project): Promise<Project> {
@@ -47,6 +52,41 @@ export async function countSteps(template: Project, words: readonly string[]): P
   for (const [, pid] of ran.stderr.matchAll(/^trace (\d+) \d+ /gm)) counts.set(pid!, (counts.get(pid!) ?? 0) + 1)
   const [own = 0, guard = 0] = counts.values()
   return { own, guard }
+}
+
+/**
+ * Kills a restore and an undo once at every durable step of the process that `variable` names, in turns and in one project: each begins with what
+ * the crashes before it left behind, and is what brings the other back to its beginning.
+ */
+export async function crashEverywhere(variable: 'GIT_ENV_KILL_AT' | 'GIT_ENV_KILL_GUARD_AT'): Promise<void> {
+  const { project, good } = await makeTemplate()
+  const whose = variable === 'GIT_ENV_KILL_AT' ? 'own' : 'guard'
+  const restore = {
+    words: ['restore', '--yes'],
+    next: 1,
+    count: (await countSteps(project, ['restore', '--yes']))[whose],
+  }
+  const restored = await copyOf(project)
+  await restored.ok(...restore.words)
+  await ruin(restored, 'before the undo is counted')
+  const undo = { words: ['undo'], next: 1, count: (await countSteps(restored, ['undo']))[whose] }
+  expect(Math.min(restore.count, undo.count)).toBeGreaterThan(5)
+  let restoredOver: string | undefined
+  for (let crash = 1; restore.next <= restore.count || undo.next <= undo.count; crash++) {
+    const now = await ruin(project, `before crash ${crash}`)
+    const after = restoredOver ?? good
+    const command = restoredOver === undefined ? restore : undo
+    if (command.next > command.count) await project.ok(...command.words)
+    else await crashAt(project, command.words, variable, command.next++)
+    if ((await expectWhole(project, [now, after])) === after)
+      restoredOver = restoredOver === undefined ? now : undefined
+  }
+  const last = await ruin(project, 'at the end')
+  await project.ok('restore', 'good', '--yes')
+  expect(wholeState(project)).toBe(good)
+  await project.ok('undo')
+  expect(wholeState(project)).toBe(last)
+  expect(await project.ok('verify', '--data')).toContain('no damage found')
 }
 
 export async function crashAt(

@@ -1,0 +1,8 @@
+import { test } from 'vitest'
+import { crashEverywhere } from '../support/crash.ts'
+
+test(
+  'SIGKILL of its guard at any step of a restore or undo leaves the state before or the state after',
+  { timeout: 900_000 },
+  () => crashEverywhere('GIT_ENV_KILL_GUARD_AT'),
+)
