@@ -4,6 +4,7 @@ import {
   chmodSync,
   chownSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -122,24 +123,52 @@ describe('the point', () => {
     expect([...(await bench.entries(record)).keys()]).toEqual(['', 'a', 'a/b', 'a/one', 'large', 'new'])
   })
 
-  test('is not that of a file that is changed, made, removed or moved after it: those are named', async () => {
+  test('is that of files that were changed, replaced, made or removed after it, having been looked at in it', async () => {
+    const bench = await filled()
+    writeFileSync(bench.file('a/three'), 'three')
+    await settled()
+    const record = await bench.capture({
+      beforePoint: () => {
+        writeFileSync(bench.file('a/one'), 'at the point')
+        writeFileSync(bench.file('passing'), 'made before it, removed after it')
+        rmSync(bench.file('a/three'))
+      },
+      afterPoint: () => {
+        writeFileSync(bench.file('a/one'), 'after')
+        writeFileSync(bench.file('a/b/two.new'), 'after')
+        renameSync(bench.file('a/b/two.new'), bench.file('a/b/two'))
+        writeFileSync(bench.file('new'), 'new')
+        writeFileSync(bench.file('a/three'), 'made again')
+        rmSync(bench.file('passing'))
+      },
+    })
+    expect(record).toMatchObject({ level: 'frozen', live: [] })
+    const entries = await bench.entries(record)
+    expect([...entries.keys()]).toEqual(['', 'a', 'a/b', 'a/b/two', 'a/one', 'large', 'passing'])
+    expect(await bench.text(record, 'a/one')).toBe('at the point')
+    expect(await bench.text(record, 'a/b/two')).toBe('two')
+    expect(await bench.text(record, 'passing')).toBe('made before it, removed after it')
+    expect(entries.get('')!.mtimeNs).toBeLessThan(lstatSync(bench.root, { bigint: true }).mtimeNs)
+  })
+
+  test('is not that of what there was no time to look at and is changed, moved or removed after it: that is named', async () => {
     const bench = await filled()
     mkdirSync(bench.file('moved'))
     writeFileSync(bench.file('moved/with it'), 'x')
+    writeFileSync(bench.file('huge'), Buffer.alloc(5 << 20, 'before'))
+    linkSync(bench.file('large'), bench.file('linked'))
     await settled()
     const record = await bench.capture({
+      beforePoint: () => appendFileSync(bench.file('huge'), 'more'),
       afterPoint: () => {
-        writeFileSync(bench.file('a/one'), 'after')
-        rmSync(bench.file('a/b/two'))
-        writeFileSync(bench.file('new'), 'new')
+        appendFileSync(bench.file('huge'), 'after')
+        appendFileSync(bench.file('linked'), 'after')
         renameSync(bench.file('moved'), bench.file('elsewhere'))
       },
     })
     expect(record.level).toBe('live')
-    expect(record.live).toEqual(expect.arrayContaining(['a/one', 'a/b/two', 'new', 'moved', 'elsewhere']))
-    expect(record.live).not.toContain('large')
-    expect(record.live).not.toContain('a')
-    expect(await bench.text(record, 'a/one')).toBe('after')
+    expect(record.live).toEqual(['elsewhere', 'huge', 'large', 'linked', 'moved', 'moved/with it'])
+    expect(await bench.text(record, 'huge')).toMatch(/moreafter$/)
   })
 
   test('is not taken part in by a live capture, which names nothing', async () => {

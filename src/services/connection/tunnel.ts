@@ -53,7 +53,8 @@ export function openTunnel(run: readonly string[], target: TunnelTarget, signal:
     })
     child.stdin.on('error', () => {})
     child.on('error', (error) => fail(error.message, error))
-    child.on('exit', (status) => fail(complaint.trim().split('\n').at(-1) || `it ended with status ${status}`))
+    // Not `exit`: what it said may arrive after that.
+    child.on('close', (status) => fail(complaint.trim().split('\n').at(-1) || `it ended with status ${status}`))
     child.stdin.write(program(target))
   })
 }

@@ -1,36 +1,25 @@
-import type { BigIntStats } from 'node:fs'
 import type { ContentSink } from '../../domain/content.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
-import { parentPath, type TreeEntry } from '../../domain/tree.ts'
+import { parentPath } from '../../domain/tree.ts'
 import type { Capture, CaptureOptions } from '../service-driver.ts'
-import {
-  type CachedContent,
-  type CacheLine,
-  ContentCache,
-  ContentCacheWriter,
-  cacheLine,
-  isOf,
-  parseCacheLine,
-} from './content-cache.ts'
+import { type AtPoint, PointView } from './at-point.ts'
+import { describe, fileEntry, type Known, Seen } from './captured.ts'
+import { ChangeWatch } from './change-watch.ts'
+import { type CacheLine, ContentCache, ContentCacheWriter, cacheLine, isOf, parseCacheLine } from './content-cache.ts'
 import { FileClock, identityOf, isClearlyBefore } from './identity.ts'
 import { type Mount, shown } from './mount.ts'
 import { type ByteTaker, readStable, takeInto } from './read-file.ts'
 import { absentRecord, ListingWriter, treeRecord, unsupportedFacts } from './record.ts'
 import { refuseRuin } from './ruin.ts'
-import { type LiveEntry, linkTarget, metadataOf, Pauses, walk } from './walk.ts'
+import { type LiveEntry, Pauses, walk } from './walk.ts'
 
-/** What is known of a file's bytes, and of the moment they were read. */
-type Known = CachedContent & {
-  /** Every change since it was read would show in its identity. */
-  readonly trusted: boolean
-  readonly stable: boolean
-  /** Of the file when it was read, where this capture read it. */
-  readonly stat?: BigIntStats
-}
+/** What has changed so shortly before it was read ahead is looked at again at the point: it is likely to change again right after it. */
+const recentNs = 10_000_000_000n
 
 /**
- * A mount cannot make its writers wait. So nearly all is read ahead of the point, and afterwards only what has changed since: a file whose
- * ctime lies before the point is as it was then. What changed at or after the point is taken as it is and named.
+ * A mount cannot make its writers wait. So nearly all is read ahead of the point; at the point, while the writers of databases wait, what is
+ * known to have changed since is looked at again, as far as time allows. Afterwards the rest is read: a file whose ctime lies before the point
+ * is as it was then; one that changed at or after it, and was not looked at, is taken as it is and named.
  */
 export class FilesCapture implements Capture {
   readonly #mount: Mount
@@ -41,7 +30,11 @@ export class FilesCapture implements Capture {
   readonly #pauses: Pauses
   /** Every path met while reading ahead, until the copy meets it again; with what a file holds where that is certain. */
   readonly #ahead = new Map<string, CacheLine | undefined>()
+  readonly #watch: ChangeWatch
+  #view = new PointView()
   #pointNs: bigint | undefined
+  /** The system tells when files were made; where it cannot, it gives their ctime or nothing. */
+  #knowsBirths = false
   #reads = 0
   #stamp = 0n
 
@@ -52,11 +45,17 @@ export class FilesCapture implements Capture {
     this.#clock = new FileClock(mount.privateDirectory)
     this.#take = takeInto(sink)
     this.#pauses = new Pauses(mount.signal)
+    this.#watch = new ChangeWatch(mount)
   }
 
   static async prepare(mount: Mount, sink: ContentSink, options: CaptureOptions): Promise<FilesCapture> {
     const capture = new FilesCapture(mount, sink, options)
-    await capture.#readAhead()
+    try {
+      await capture.#readAhead()
+    } catch (error) {
+      await capture.close()
+      throw error
+    }
     return capture
   }
 
@@ -65,19 +64,27 @@ export class FilesCapture implements Capture {
 
   async point(): Promise<void> {
     this.#pointNs = this.#clock.nowNs()
+    if (this.#options.live) return
+    this.#view = PointView.take(this.#mount, await this.#watch.changed(), this.#ahead)
   }
 
   async release(): Promise<void> {}
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#watch.close()
+  }
 
   async #readAhead(): Promise<void> {
     const cache = await ContentCache.load(this.#mount.privateDirectory)
+    const startNs = this.#clock.nowNs()
     let newestNs = 0n
-    for (const entry of walk(this.#mount)) {
+    const notes = this.#options.live ? {} : { folder: (path: string) => this.#watch.add(path) }
+    for (const entry of walk(this.#mount, notes)) {
       await this.#pauses.due()
       this.#refuseRuin(entry)
       if (entry.stat.ctimeNs > newestNs) newestNs = entry.stat.ctimeNs
+      if (entry.stat.ctimeNs > startNs - recentNs) this.#watch.note(entry.path)
+      this.#knowsBirths ||= entry.stat.birthtimeNs > 0n && entry.stat.birthtimeNs !== entry.stat.ctimeNs
       this.#ahead.set(entry.path, undefined)
       if (entry.type !== 'file' || entry.link !== undefined) continue
       const line = cache.line(entry.path, identityOf(entry.stat))
@@ -111,33 +118,60 @@ export class FilesCapture implements Capture {
   }
 
   async copy(): Promise<ServiceRecord> {
+    this.#watch.close()
     const listing = new ListingWriter()
     const cache = new ContentCacheWriter()
     const seen = new Seen()
     const unsupported: string[] = []
     const notes = { unsupported: (path: string, kind: string) => unsupported.push(`${shown(path)} (${kind})`) }
+    const relist = async (path?: string) => {
+      for (const { path: gone, was } of this.#view.goneBefore(path)) {
+        this.#ahead.delete(gone)
+        // A file cannot be listed without its folder.
+        if (seen.hasFolder(parentPath(gone))) listing.add(fileEntry(gone, await this.#heldThen(was)))
+        else seen.live.push(gone)
+      }
+    }
     for (const found of walk(this.#mount, notes)) {
       await this.#pauses.due()
       this.#refuseRuin(found)
+      await relist(found.path)
+      if (this.#isNew(found)) continue
       const entry = seen.relinked(found)
       const ahead = this.#ahead.get(entry.path)
       this.#ahead.delete(entry.path)
-      const known = entry.type === 'file' && entry.link === undefined ? await this.#contentOf(entry, ahead) : undefined
-      const complete = describe(this.#mount, entry, known)
+      const was = this.#view.of(entry)
+      const known =
+        entry.type === 'file' && entry.link === undefined ? await this.#contentOf(entry, ahead, was) : undefined
+      const complete = describe(this.#mount, was ? { ...entry, stat: was.stat } : entry, known)
       if (!complete) continue
       listing.add(complete)
       if (known?.trusted) cache.add(entry.path, cacheLine(known))
-      seen.add(entry, this.#isOfPoint((known?.stat ?? entry.stat).ctimeNs) && known?.stable !== false)
+      const { ctimeNs } = (was ? undefined : known?.stat) ?? entry.stat
+      const untouched = this.#isOfPoint(ctimeNs) && known?.stable !== false
+      seen.add(entry, { untouched, isOfPoint: untouched || was !== undefined })
     }
+    await relist()
     await cache.save(this.#mount.privateDirectory)
     if (listing.presence === 'absent') return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
-    const live = this.#options.live ? seen.live : [...seen.live, ...seen.vanished(this.#ahead.keys())]
-    const level = this.#options.live || live.length > 0 ? 'live' : 'frozen'
+    const left = [...this.#ahead.keys()].filter((path) => !this.#view.isWithout(path))
+    const gone = this.#options.live
+      ? []
+      : [...seen.vanished(left), ...this.#view.folders().filter((path) => !seen.hasFolder(path))]
+    const live = new Set([...seen.live, ...gone])
+    const level = this.#options.live || live.size > 0 ? 'live' : 'frozen'
     return treeRecord(this.#mount.name, listing, this.#sink, {
       level,
-      live: live.map(shown).sort(),
+      live: [...live].map(shown).sort(),
       facts: unsupportedFacts(unsupported),
     })
+  }
+
+  /** Made after the point: no part of it. A folder is one all the same, for the sake of what was moved into it. */
+  #isNew({ path, type, stat }: LiveEntry): boolean {
+    if (this.#options.live || this.#pointNs === undefined || type === 'directory' || !this.#knowsBirths) return false
+    const wasThere = this.#view.holds(path) || (this.#ahead.has(path) && !this.#view.isWithout(path))
+    return stat.birthtimeNs > this.#pointNs && !wasThere
   }
 
   #refuseRuin({ path, type }: LiveEntry): void {
@@ -148,52 +182,22 @@ export class FilesCapture implements Capture {
     return this.#options.live || (this.#pointNs !== undefined && isClearlyBefore(ctimeNs, this.#pointNs))
   }
 
-  /** Read again only when it has changed since it was read ahead. */
-  async #contentOf(entry: LiveEntry, ahead: CacheLine | undefined): Promise<Known | undefined> {
+  /** Read again only when it has changed since it was read ahead, and was not looked at at the point. */
+  async #contentOf(
+    entry: LiveEntry,
+    ahead: CacheLine | undefined,
+    was: AtPoint | undefined,
+  ): Promise<Known | undefined> {
+    if (was) return this.#heldThen(was)
     if (ahead === undefined || !isOf(ahead, identityOf(entry.stat))) return this.#read(entry)
     return { ...parseCacheLine(ahead), trusted: true, stable: true }
   }
-}
 
-/** What the copy has met so far. */
-class Seen {
-  readonly live: string[] = []
-  /** Folders in which something may have changed since the point. */
-  readonly #touched = new Set<string>()
-  /** Of files with several names: the first one that is listed, by the first that the walk met. */
-  readonly #heads = new Map<string, string>()
-
-  add({ path, type, stat }: LiveEntry, isOfPoint: boolean): void {
-    if (type === 'file' && stat.nlink > 1n && !this.#heads.has(path)) this.#heads.set(path, path)
-    if (isOfPoint) return
-    this.live.push(path)
-    if (type === 'directory') this.#touched.add(path)
+  async #heldThen({ stat, held }: AtPoint): Promise<Known> {
+    if (typeof held === 'string') return { ...parseCacheLine(held), trusted: true, stable: true, stat }
+    const { bytes, sparse } = held!
+    const content = await this.#sink.write('rows', bytes)
+    const trusted = isClearlyBefore(stat.ctimeNs, this.#pointNs!)
+    return { identity: identityOf(stat), content, sparse, trusted, stable: true, stat }
   }
-
-  /** Where the first of a file's names vanished after the walk met it, the next one takes its place. */
-  relinked(entry: LiveEntry): LiveEntry {
-    if (entry.link === undefined) return entry
-    const head = this.#heads.get(entry.link)
-    if (head === undefined) this.#heads.set(entry.link, entry.path)
-    return { ...entry, link: head }
-  }
-
-  /** What was there before and is gone, from a folder touched since the point: whether before or after it cannot be told. */
-  vanished(before: Iterable<string>): string[] {
-    return [...before].filter((path) => this.#touched.has(parentPath(path)))
-  }
-}
-
-/** The listing's entry of something live; undefined when it vanished. */
-function describe(mount: Mount, entry: LiveEntry, known: Known | undefined): TreeEntry | undefined {
-  const { path, type, link } = entry
-  const stat = known?.stat ?? entry.stat
-  const meta = { path, type, ...metadataOf(stat) }
-  if (type === 'symlink') {
-    const target = linkTarget(mount, path)
-    return target === undefined ? undefined : { ...meta, target }
-  }
-  if (type === 'directory') return meta
-  if (link !== undefined) return { ...meta, link }
-  return known && { ...meta, content: known.content, ...(known.sparse ? { sparse: true as const } : {}) }
 }

@@ -81,6 +81,33 @@ function openRegular(mount: Mount, path: string): number | undefined {
   }
 }
 
+/** The bytes of a file that does not change meanwhile, without a turn of the event loop; undefined when they cannot be had so. */
+export function readNow(
+  mount: Mount,
+  path: string,
+): { readonly bytes: Buffer; readonly stat: BigIntStats; readonly sparse: boolean } | undefined {
+  const descriptor = openRegular(mount, path)
+  if (descriptor === undefined) return undefined
+  try {
+    const stat = fstatSync(descriptor, { bigint: true })
+    if (!stat.isFile()) return undefined
+    const bytes = Buffer.allocUnsafeSlow(Number(stat.size) + 1)
+    const whole = fill(descriptor, bytes) === Number(stat.size) && isSame(stat, descriptor)
+    const read = bytes.subarray(0, Number(stat.size))
+    return whole ? { bytes: read, stat, sparse: hasHoles(stat) && hasZeroBlock(read) } : undefined
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Reads from where the file stands until the buffer is full or the file ends; how many bytes that were. */
+function fill(descriptor: number, buffer: Uint8Array): number {
+  let length = 0
+  for (let more = -1; more !== 0 && length < buffer.length; length += more)
+    more = readSync(descriptor, buffer, length, buffer.length - length, null)
+  return length
+}
+
 /** The bytes are whole and known to be untorn before they go anywhere. */
 async function readSmall(
   descriptor: number,
@@ -88,10 +115,7 @@ async function readSmall(
   { buffer, take, anyway }: { readonly buffer: Buffer; readonly take: ByteTaker; readonly anyway: boolean },
 ): Promise<ReadResult | undefined> {
   // One byte more than the file has: where that is read too, it has grown.
-  const wanted = Number(before.size) + 1
-  let length = 0
-  for (let more = -1; more !== 0 && length < wanted; length += more)
-    more = readSync(descriptor, buffer, length, wanted - length, null)
+  const length = fill(descriptor, buffer.subarray(0, Number(before.size) + 1))
   const stable = isSame(before, descriptor) && length === Number(before.size)
   if (!stable && !anyway) return undefined
   const bytes = buffer.subarray(0, length)

@@ -14,6 +14,8 @@ export type LiveEntry = {
 
 /** What a walk found besides its entries. */
 export type WalkNotes = {
+  /** A folder, right before its names are read. */
+  readonly folder?: (path: string) => void
   /** Left alone as foreign or excluded, or of a kind that cannot be captured. */
   readonly leftAlone?: (path: string) => void
   /** Sockets, pipes and devices. */
@@ -34,7 +36,11 @@ export function* walk(mount: Mount, notes: WalkNotes = {}): Generator<LiveEntry>
   const firstNames = new Map<string, string>()
   yield { path: '', type: rootType(mount, top), stat: top, link: undefined }
   if (!top.isDirectory()) return
-  const levels: Level[] = [{ path: '', names: namesIn(mount, ''), next: 0 }]
+  const namesOf = (path: string) => {
+    notes.folder?.(path)
+    return namesIn(mount, path)
+  }
+  const levels: Level[] = [{ path: '', names: namesOf(''), next: 0 }]
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     const name = level.names[level.next++]
     if (name === undefined) {
@@ -55,7 +61,7 @@ export function* walk(mount: Mount, notes: WalkNotes = {}): Generator<LiveEntry>
       continue
     }
     yield { path, type, stat, link: type === 'file' ? firstName(firstNames, path, stat) : undefined }
-    if (type === 'directory') levels.push({ path, names: namesIn(mount, path), next: 0 })
+    if (type === 'directory') levels.push({ path, names: namesOf(path), next: 0 })
   }
 }
 
