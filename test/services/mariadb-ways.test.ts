@@ -169,6 +169,22 @@ test('what belongs to another user is refused before anything is loaded, with th
   expect(await bench.leftOver()).toEqual([])
 })
 
+test('what undo could not make again is not taken away', async () => {
+  const { bench, sql } = await open(await mariadbServer(), 'CREATE TABLE t (i INT)')
+  const without = await bench.capture()
+  await sql('CREATE VIEW of_root AS SELECT i FROM t')
+  await expect(bench.restore(without)).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining(
+      'of_root belongs to root@localhost, and this restore takes it away: undo could not',
+    ),
+    hint: expect.stringMatching(/^GRANT SET USER .*; or drop of_root yourself$/),
+  })
+  expect(await bench.leftOver()).toEqual([])
+  await sql('DROP VIEW of_root')
+  await bench.restore(without)
+})
+
 test('the server is killed in the middle of staging, or of a swap: nothing is between', async () => {
   const server = await startServer([])
   const { bench, database, sql } = await open(

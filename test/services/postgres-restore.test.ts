@@ -113,6 +113,28 @@ describe('what stands in the way', () => {
     expect(String((refused as EnvError).message)).not.toContain('p@ss')
   })
 
+  test('what undo could not make again is not taken away', async () => {
+    const { bench, database, server } = await openBench(createApplicationSample)
+    const user = 'app "user"'
+    await server.run(
+      'postgres',
+      `ALTER ROLE ${quoted(user)} CREATEDB`,
+      `ALTER DATABASE ${quoted(database)} OWNER TO ${quoted(user)}`,
+    )
+    const without = await bench.capture()
+    await server.run(database, 'CREATE VIEW public.of_postgres AS SELECT 1 AS one')
+    const before = await bench.live.fingerprint()
+    await expect(bench.restore(without)).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringMatching(
+        /must be member of role "postgres".*; so undo could not bring back what is there now/s,
+      ),
+    })
+    expect(await bench.live.fingerprint()).toBe(before)
+    expect(await bench.leftOver()).toEqual([])
+    await server.run('postgres', `ALTER ROLE ${quoted(user)} NOCREATEDB`)
+  })
+
   test('a second git-env is told who has the database; the marker is where dumps do not show it', async () => {
     const { bench, database } = await openBench()
     const [one, two] = [await bench.service(), await bench.service()]

@@ -109,7 +109,10 @@ async function makeDatabase(database: Database, session: Session, facts: ServerF
 
 const definer = /^CREATE\s[\s\S]{0,200}?\bDEFINER\s*=\s*`((?:[^`]|``)+)`@`((?:[^`]|``)*)`/i
 
-/** What has to be made anew and belongs to another user takes a right of its own: said before anything is loaded. */
+/**
+ * What belongs to another user takes a right of its own to be made: said before anything is loaded. So does what a restore takes away, which undo
+ * would have to make again.
+ */
 function refuseDefiners(
   { database, options }: Staging,
   facts: ServerFacts,
@@ -117,23 +120,35 @@ function refuseDefiners(
   { parts, live }: { readonly parts: readonly StagedPart[]; readonly live: Schema },
 ): void {
   if (facts.definesForOthers) return
-  const comes = new Set(parts.map(({ name }) => name))
-  const there = new Set([...live.views, ...live.routines, ...live.events].map((each) => each.create))
-  const code = [...schema.views, ...schema.routines, ...schema.events].filter(({ create }) => !there.has(create))
-  const made = [...(options.only === undefined ? code : []), ...schema.triggers.filter(({ table }) => comes.has(table))]
-  const foreign = made.find(({ create }) => {
-    const [, user, host] = definer.exec(create) ?? []
-    return user !== undefined && `${user}@${host}` !== facts.user
-  })
+  const replaced = new Set(parts.map(({ name }) => name))
+  const needed = (target: Schema, there: Schema) => {
+    const known = new Set(codeIn(there).map(({ create }) => create))
+    const code = options.only === undefined ? codeIn(target).filter(({ create }) => !known.has(create)) : []
+    return [...code, ...target.triggers.filter(({ table }) => replaced.has(table))].find(
+      ({ create }) => (ownerIn(create) ?? facts.user) !== facts.user,
+    )
+  }
+  const made = needed(schema, live)
+  const lost = needed(live, schema)
+  const foreign = made ?? lost
   if (!foreign) return
-  const [, user, host] = definer.exec(foreign.create)!
-  throw new EnvError(
-    'refused',
-    `${database.context.name}: ${foreign.name} belongs to ${user}@${host}, and may not be made by ${facts.user}`,
-    {
-      hint: `GRANT SET USER ON *.* TO ${accountOf(facts.user)}; or configure the user that it belongs to`,
-    },
-  )
+  const owner = ownerIn(foreign.create)!
+  const why = made
+    ? `and may not be made by ${facts.user}`
+    : `and this restore takes it away: undo could not make it again as ${facts.user}`
+  throw new EnvError('refused', `${database.context.name}: ${foreign.name} belongs to ${owner}, ${why}`, {
+    hint: `GRANT SET USER ON *.* TO ${accountOf(facts.user)}; or ${made ? 'configure the user that it belongs to' : `drop ${foreign.name} yourself`}`,
+  })
+}
+
+function codeIn({ views, routines, events }: Schema) {
+  return [...views, ...routines, ...events]
+}
+
+/** `user@host` of a definition's DEFINER. */
+function ownerIn(create: string): string | undefined {
+  const [, user, host] = definer.exec(create) ?? []
+  return user === undefined ? undefined : `${user}@${host}`
 }
 
 /** What has to be swapped, and what is already what it shall be. */

@@ -83,6 +83,13 @@ export async function loadDatabase(loading: Loading): Promise<void> {
   await runEntries(first, watched, stored.record.name)
 }
 
+/** All definitions, one after the other, without a row: shows whether they can be made. */
+export async function makeDefinitions(session: Session, definitions: Definitions, name: string): Promise<void> {
+  for (const statement of definitions.database.without) await session.run(statement)
+  await runEntries(session, definitions.before, name)
+  await runEntries(session, definitions.after, name)
+}
+
 /** Event triggers, and what follows them, come last: they would watch everything else being made. */
 export function splitAfter(after: readonly Entry[]): {
   readonly quiet: readonly Entry[]

@@ -8,6 +8,7 @@ import { sameDefinitions } from './definitions.ts'
 import { type Link, serverFacts } from './link.ts'
 import { StoredDatabase } from './load.ts'
 import { largeObjectsStream } from './record.ts'
+import { rehearseUndo } from './rehearsal.ts'
 import { stageReplacement } from './replacement-stage.ts'
 import { ReplacementSwap } from './replacement-swap.ts'
 import { stageRows } from './rows-stage.ts'
@@ -41,6 +42,7 @@ export async function stageDatabase(link: Link, context: ServiceContext, staging
     return asStaged(await stageRows(link, context, inPlace))
   }
   if (replaceable !== undefined) throw replaceable
+  await rehearseUndo(link, context, present, options.id)
   return asStaged(await stageReplacement(link, context, stored, options, ended))
 }
 
