@@ -111,7 +111,9 @@ function findingsOf({ name }: Service, { presence, summary, rung, advice, warnin
 
 function problemOf(subject: string, error: unknown): Finding {
   const hint = error instanceof EnvError ? error.hint : undefined
-  return { subject, level: 'problem', text: messageOf(error), ...(hint === undefined ? {} : { hint }) }
+  const message = messageOf(error)
+  const text = message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message
+  return { subject, level: 'problem', text, ...(hint === undefined ? {} : { hint }) }
 }
 
 /** Data that git does not ignore ends up in a commit one day, and in the way of every checkout. */

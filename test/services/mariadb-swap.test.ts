@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createMariadbSample } from '../samples/mariadb.ts'
 import { startMariadbWriter } from '../support/mariadb-writer.ts'
+import { until } from '../support/running.ts'
 import { mariadbServer } from '../support/servers/mariadb.ts'
 import { ServiceBench } from '../support/service-bench.ts'
 
@@ -41,7 +42,7 @@ describe.each(['root', 'owner'] as const)('a swap as %s', (user) => {
     const staged = await bench.stage(target, safety)
     expect((staged as { parts?: { name: string }[] }).parts!.map(({ name }) => name)).toEqual(['customer'])
     const hammer = await writer(seen)
-    await pause(300)
+    await until(() => hammer.acknowledged().length > 60 || undefined, 'the writer')
     const swap = await bench.swap(staged)
     await swap.prepare!()
     await bench.finish(swap)

@@ -16,7 +16,7 @@ export const define: DefineCommand = (command, context) => {
     const findings = await doctor(await configuredWorkspace(context))
     for (const { level, subject, text, hint } of findings) {
       output.line(`${marks[level]}  ${printable(subject)}: ${printable(text)}`)
-      if (hint !== undefined) output.line(`         ${hint}`)
+      if (hint !== undefined) output.line(`         ${level === 'ok' ? 'would give more: ' : ''}${hint}`)
     }
     output.result(findings)
     const problems = findings.filter((finding) => finding.level === 'problem').length

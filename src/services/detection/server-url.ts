@@ -22,8 +22,11 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
     if (decoded === undefined) return {}
     return decoded === '' ? undefined : fill(decoded, values)
   }
-  const socketPath = url.searchParams.get('unix_socket') ?? url.searchParams.get('socket') ?? undefined
-  const isMariadb = /mariadb/i.test(url.searchParams.get('serverVersion') ?? '')
+  const parameter = (name: string) => url.searchParams.get(name) ?? undefined
+  // What psql and its like take for a host that is a folder: the socket's.
+  const folder = type === 'postgres' && parameter('host')?.startsWith('/') ? parameter('host') : undefined
+  const socketPath = parameter('unix_socket') ?? parameter('socket') ?? folder
+  const isMariadb = /mariadb/i.test(parameter('serverVersion') ?? '')
   return {
     type: isMariadb && type === 'mysql' ? 'mariadb' : type,
     host: part(url.hostname.replace(/^\[|\]$/g, '')) ?? { value: 'localhost' },
@@ -32,7 +35,7 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
     user: part(url.username),
     password: part(url.password),
     database: part(url.pathname.replace(/^\//, '')),
-    sslMode: url.searchParams.get('sslmode') ?? undefined,
+    sslMode: parameter('sslmode'),
   }
 }
 

@@ -18,6 +18,11 @@ export type Evidence = {
 const selectsAtOnce = 50
 /** A write within these seconds before the evidence was read may share its second with a later one. */
 const settledSeconds = 2
+/**
+ * A write is stamped with the second in which its transaction began. Where InnoDB's counters cannot be seen, one that began in the very second of
+ * a table's last write, and is still open when the evidence is read, could write to it unseen. So long no transaction is open.
+ */
+const longestTransactionSeconds = 3600
 /** A start computed twice may differ by this. */
 const startSlackSeconds = 2
 
@@ -88,8 +93,9 @@ export function isUntouched(table: string, before: Evidence, now: Evidence): boo
   const [then, after] = [before, now].map(({ tables }) => tables.find(([name]) => name === table)?.[1])
   if (then === undefined || then !== after) return false
   if (Math.abs(before.startedAt - now.startedAt) > startSlackSeconds) return false
-  const [, updated = ''] = then.split(' ')
-  return updated === '' || Number(updated) + settledSeconds <= before.readAt
+  const [, updated = '', , , counters = ''] = then.split(' ')
+  const settled = counters === '' ? longestTransactionSeconds : settledSeconds
+  return updated === '' || Number(updated) + settled <= before.readAt
 }
 
 export function asEvidence(value: Json | undefined): Evidence {

@@ -34,7 +34,7 @@ export async function probeDatabase(database: Database): Promise<Probe> {
     return {
       ...base,
       presence: 'present',
-      summary: `${facts.product} ${facts.version}, ${plural(tables, 'table')}, about ${formatBytes(bytes)}, ${placeOf(database)}`,
+      summary: `${facts.product} ${facts.version}, ${plural(tables, 'table')}, about ${formatBytes(bytes)}`,
       bytes,
       warnings: [...server, ...schemaWarnings(schema, facts), ...(await liveWarnings(session, database, schema))],
     }

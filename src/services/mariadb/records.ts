@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { canonicalJson, type Json } from '../../domain/canonical-json.ts'
 import type { ContentSink, ContentSource } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
@@ -27,13 +28,13 @@ export function absentRecord({ name, level }: Pick<RecordBase, 'name' | 'level'>
 
 export function presentRecord(
   base: RecordBase,
-  schema: StreamRecord,
+  { stream, object }: StoredSchema,
   tables: ReadonlyMap<string, TableContent>,
   versions: Readonly<Record<string, string>>,
   facts: Readonly<Record<string, Json>>,
 ): ServiceRecord {
-  const streams: StreamRecord[] = [schema]
-  const objects: ObjectRecord[] = []
+  const streams: StreamRecord[] = [stream]
+  const objects: ObjectRecord[] = [object]
   for (const [name, { content, rows }] of tables) {
     streams.push({ name: tableStream(name), kind: 'bytes', content })
     objects.push({ name, kind: 'table', rows, digest: content.sha256 })
@@ -50,9 +51,21 @@ export function presentRecord(
   }
 }
 
-export async function storeSchema(sink: Pick<ContentSink, 'write'>, schema: Schema): Promise<StreamRecord> {
-  const bytes = Buffer.from(`${canonicalJson(schema as unknown as Json)}\n`)
-  return { name: schemaStream, kind: 'bytes', content: await sink.write('rows', bytes) }
+export type StoredSchema = { readonly stream: StreamRecord; readonly object: ObjectRecord }
+
+export async function storeSchema(sink: Pick<ContentSink, 'write'>, schema: Schema): Promise<StoredSchema> {
+  const stream = { name: schemaStream, kind: 'bytes', content: await sink.write('rows', encode(schema)) } as const
+  // Where counters stand changes with rows; the definitions are the same.
+  const still = {
+    ...schema,
+    tables: schema.tables.map((table) => ({ ...table, autoIncrement: null })),
+    sequences: schema.sequences.map((sequence) => ({ ...sequence, next: '', round: '' })),
+  }
+  return { stream, object: { name: schemaStream, kind: 'schema', rows: 0, digest: hash('sha256', encode(still)) } }
+}
+
+function encode(schema: Schema): Buffer {
+  return Buffer.from(`${canonicalJson(schema as unknown as Json)}\n`)
 }
 
 /** Throws `refused` for what a newer git-env wrote, `damaged` for what is no schema. */
@@ -74,7 +87,7 @@ export async function loadSchema(
 /** What was recorded of each table. */
 export function tablesOf(record: ServiceRecord): Map<string, TableContent> {
   const tables = new Map<string, TableContent>()
-  for (const { name, rows } of record.objects) {
+  for (const { name, rows } of record.objects.filter(({ kind }) => kind === 'table')) {
     const stream = record.streams.find((each) => each.name === tableStream(name))
     if (stream) tables.set(name, { content: stream.content, rows })
   }

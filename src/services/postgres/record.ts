@@ -58,6 +58,7 @@ export function presentRecord(
     const content = byStream.get(streamName(table))!.content
     return { name: displayName(table), kind: 'table', rows: table.rows, digest: content.sha256 }
   })
+  objects.push({ name: schemaStream, kind: 'schema', rows: 0, digest: byStream.get(schemaStream)!.content.sha256 })
   return {
     ...base(name, level),
     presence: 'present',
