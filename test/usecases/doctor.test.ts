@@ -72,7 +72,7 @@ test('doctor says for each service what works, what is missing and what mends it
       text: 'well is on db.example.com, which is not this machine',
       hint: 'look at it, then: git env allow',
     },
-    { subject: 'down', level: 'problem', text: 'down: no answer', hint: 'start it' },
+    { subject: 'down', level: 'problem', text: 'no answer', hint: 'start it' },
     {
       subject: 'gone',
       level: 'problem',
