@@ -45,6 +45,7 @@ const now = () => performance.timeOrigin + performance.now()
 export async function writeAllTheTime<T>(
   connect: () => Promise<T>,
   write: (client: T, number: number, writer: number) => Promise<unknown>,
+  count = connections,
 ): Promise<void> {
   let waits: Wait[] = []
   setInterval(() => {
@@ -53,7 +54,7 @@ export async function writeAllTheTime<T>(
   }, 100)
   process.once('disconnect', () => process.exit())
   await Promise.all(
-    Array.from({ length: connections }, async (_, writer) => {
+    Array.from({ length: count }, async (_, writer) => {
       let client: T | undefined
       for (let number = Date.now() * 10 + writer; ; number += 10) {
         const from = now()

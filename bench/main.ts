@@ -2,18 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { benchEdits } from './edits.ts'
+import { benchFreeze } from './freeze.ts'
 import { benchLog } from './log.ts'
 import { benchMariadb } from './mariadb.ts'
 import { benchPostgres } from './postgres.ts'
 import { benchSnapshot } from './snapshot.ts'
 
-/** `npm run bench [snapshot|edits|log|mariadb|postgres]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
+/** `npm run bench [snapshot|edits|log|mariadb|postgres|freeze]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
 const benches = {
   snapshot: benchSnapshot,
   edits: benchEdits,
   log: benchLog,
   mariadb: benchMariadb,
   postgres: benchPostgres,
+  freeze: benchFreeze,
 }
 
 const chosen = process.argv.slice(2)

@@ -51,7 +51,9 @@ function contents(inside: readonly Difference[]): string {
 function totals(differences: readonly Difference[]): string {
   const kinds = Map.groupBy(differences, (difference) => difference.kind)
   return [...kinds]
+    .sort(([a], [b]) => Number(a === 'schema') - Number(b === 'schema'))
     .map(([kind, each]) => {
+      if (kind === 'schema') return 'the schema changed'
       const count = (change: Difference['change']) => each.filter((difference) => difference.change === change).length
       return countChanges(count('added'), count('changed'), count('removed'), kind)
     })

@@ -21,8 +21,8 @@ test('a counter that one writer keeps in two databases, in SQLite and in a file 
   const project = path.join(place, 'project')
   mkdirSync(path.join(project, 'media/deeper'), { recursive: true })
   const file = path.join(project, 'media/deeper/counter')
-  for (let i = 0; i < 200; i++) writeFileSync(path.join(project, `media/file-${i}`), `file ${i}`)
-  writeFileSync(file, 'counter 0\n')
+  for (let i = 0; i < 40; i++) writeFileSync(path.join(project, `media/file-${i}`), `file ${i}`)
+  writeFileSync(file, 'counter 000000000\n')
   const sqlite = path.join(project, 'app.sqlite')
   const create = 'CREATE TABLE counter (value INTEGER); INSERT INTO counter VALUES (0);'
   const database = new DatabaseSync(sqlite)

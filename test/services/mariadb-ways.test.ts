@@ -1,12 +1,10 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { createMariadbSample, fingerprintOf } from '../samples/mariadb.ts'
+import { makeCertificates } from '../support/certificates.ts'
 import { oddDatabase } from '../support/odd-mariadb.ts'
 import { type MariadbServer, mariadbServer, startMariadb } from '../support/servers/mariadb.ts'
 import { ServiceBench } from '../support/service-bench.ts'
-import { temporaryDirectory } from '../support/temporary.ts'
+import { smallDisk } from '../support/small-disk.ts'
 
 const id = '01j00000000000000000000000'
 
@@ -53,29 +51,34 @@ test('behind a command the same server is reached by the same protocol', async (
   expect((await bench.service()).place).toContain('(by env WHERE=there)')
 })
 
+test('a server that only a network namespace leads to is reached by a prefix that enters it', async () => {
+  const own = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
+  const server = await startMariadb({
+    settings: ['--skip-networking=0', '--bind-address=127.0.0.1', '--port=33061'],
+    within: ['unshare', ...own, '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'],
+  })
+  onTestFinished(() => server.stop())
+  const { bench, database } = await open(server, oddDatabase, 'root')
+  await server.sql(`CREATE USER there@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO there@'127.0.0.1'`)
+  const url = `mysql://there:secret@127.0.0.1:33061/${database}`
+  Object.assign(bench.live, { config: { url } })
+  await expect(bench.capture()).rejects.toMatchObject({ code: 'unavailable' })
+  const enter = [
+    'nsenter',
+    `--target=${server.pid}`,
+    ...(own.length > 0 ? ['--user', '--preserve-credentials'] : []),
+    '--net',
+  ]
+  Object.assign(bench.live, { config: { url, run: enter } })
+  const target = await bench.capture()
+  const wanted = await fingerprintOf(server, database)
+  await bench.live.change(3)
+  await bench.restore(target)
+  expect(await fingerprintOf(server, database)).toBe(wanted)
+})
+
 test('over TLS, with the server held to its certificate', async () => {
-  const folder = await temporaryDirectory()
-  const file = (name: string) => path.join(folder, name)
-  const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'ignore' })
-  for (const name of ['ours', 'theirs']) {
-    openssl(
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '9',
-      '-subj',
-      '/CN=localhost',
-      '-addext',
-      'subjectAltName=DNS:localhost',
-      '-keyout',
-      file(`${name}.key`),
-      '-out',
-      file(`${name}.pem`),
-    )
-  }
+  const file = await makeCertificates('ours', 'theirs')
   const server = await startServer([
     `--ssl-cert=${file('ours.pem')}`,
     `--ssl-key=${file('ours.key')}`,
@@ -231,27 +234,16 @@ test('the server is killed in the middle of staging, or of a swap: nothing is be
 })
 
 test('a full disk during staging is said, and leaves nothing behind', async () => {
-  const folder = await temporaryDirectory()
-  const image = path.join(folder, 'small')
-  writeFileSync(path.join(folder, 'image'), Buffer.alloc(0))
-  execFileSync('truncate', ['-s', '260M', path.join(folder, 'image')])
-  execFileSync('mkfs.ext4', ['-q', '-F', path.join(folder, 'image')], { stdio: 'ignore' })
-  execFileSync('mkdir', [image])
-  try {
-    execFileSync('mount', ['-o', 'loop', path.join(folder, 'image'), image], { stdio: 'ignore' })
-  } catch {
-    // Without the right to mount there is no small disk to fill; the room is asked for before staging all the same.
-    expect(existsSync(image)).toBe(true)
-    return
-  }
-  const server = await startMariadb({
-    directory: image,
-    settings: ['--innodb-log-file-size=8M', '--innodb-temp-data-file-path=ibtmp1:4M:autoextend'],
+  let server: MariadbServer | undefined
+  const disk = await smallDisk('260M', async () => {
+    server?.stop()
+    await server?.ended
   })
-  onTestFinished(async () => {
-    server.stop()
-    await server.ended
-    execFileSync('umount', ['-l', image])
+  // Without the right to mount there is no small disk to fill; the room is asked for before staging all the same.
+  if (!disk) return expect(process.getuid?.()).not.toBe(0)
+  server = await startMariadb({
+    directory: disk.directory,
+    settings: ['--innodb-log-file-size=8M', '--innodb-temp-data-file-path=ibtmp1:4M:autoextend'],
   })
   const { bench, database, sql } = await open(
     server,
@@ -262,10 +254,9 @@ test('a full disk during staging is said, and leaves nothing behind', async () =
   const target = await bench.capture()
   await sql('UPDATE t SET x = 1')
   const changed = await fingerprintOf(server, database)
-  const free = Number(execFileSync('df', ['--output=avail', '-B1', image]).toString().split('\n')[1])
-  execFileSync('fallocate', ['-l', String(Math.max(1, free - 12_000_000)), path.join(image, 'ballast')])
+  disk.fill(12_000_000)
   await expect(bench.stage(target)).rejects.toMatchObject({ code: 'unavailable' })
-  execFileSync('rm', [path.join(image, 'ballast')])
+  disk.empty()
   expect(await fingerprintOf(server, database)).toBe(changed)
   expect(await bench.leftOver()).toEqual([])
 })

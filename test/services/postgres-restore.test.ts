@@ -50,6 +50,19 @@ describe('rows within the live database', () => {
     )
   })
 
+  test('a large table that is written to meanwhile is not copied while its writers wait: the database is exchanged', async () => {
+    const { bench, run } = await openBench()
+    await run(
+      `CREATE TABLE public.hot AS SELECT g AS id, repeat(md5(g::text), 4) AS text FROM generate_series(1, 150000) g`,
+    )
+    const target = await bench.capture()
+    await run(`UPDATE public.hot SET text = 'changed' WHERE id < 10`)
+    const safety = await bench.capture()
+    expect(await bench.stage(target, safety)).toMatchObject({ way: 'in place' })
+    await run(`UPDATE public.hot SET text = 'written since' WHERE id = 11`)
+    expect(await bench.stage(target, safety)).toMatchObject({ way: 'rename' })
+  })
+
   test('one table alone is brought back, where its foreign keys allow it', async () => {
     const { bench, server, database, run } = await openBench()
     const target = await bench.capture()

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { renameSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { compiledEnvironment } from './compiled.ts'
@@ -9,7 +9,7 @@ export type CounterPlaces = {
   readonly mariadb: { readonly socketPath: string; readonly database: string }
   readonly postgres: { readonly host: string; readonly database: string }
   readonly sqlite: string
-  /** Written over in place, in turns with one that a new file takes the place of. */
+  /** Written over in place by one call, in turns with a new file that takes its place. */
   readonly file: string
 }
 
@@ -60,10 +60,15 @@ async function count({ mariadb, postgres, sqlite, file }: CounterPlaces): Promis
     await first.query('UPDATE counter SET value = ?', [number])
     await second.query('UPDATE counter SET value = $1', [number])
     third.prepare('UPDATE counter SET value = ?').run(number)
+    const line = `counter ${String(number).padStart(9, '0')}\n`
     if (number % 2 === 0) {
-      writeFileSync(`${file}.new`, `counter ${number}\n`)
+      writeFileSync(`${file}.new`, line)
       renameSync(`${file}.new`, file)
-    } else writeFileSync(file, `counter ${number}\n`)
+    } else {
+      const descriptor = openSync(file, 'r+')
+      writeSync(descriptor, line)
+      closeSync(descriptor)
+    }
     process.send!(number)
   }
   await first.end()

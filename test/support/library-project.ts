@@ -114,7 +114,7 @@ function sortedRows(dump: string): string[] {
     sorted.push(lines[i]!)
     if (!/^COPY .* FROM stdin;$/.test(lines[i]!)) continue
     const end = lines.indexOf('\\.', i)
-    sorted.push(...lines.slice(i + 1, end).sort())
+    for (const row of lines.slice(i + 1, end).sort()) sorted.push(row)
     i = end - 1
   }
   return sorted

@@ -11,7 +11,8 @@ export type SqliteWriter = SampleWriter & {
   longestWaitMs(): number
 }
 
-const pauseMs = 1
+/** As busy as an application; more would only take the processor from those who are tested. */
+const pauseMs = 4
 
 /**
  * A process with a connection of its own that adds rows 1, 2, 3, … to the table `written`, one transaction each, and reports each after

@@ -8,6 +8,8 @@ import { type LiveEntry, lstat } from './walk.ts'
 
 /** Others wait meanwhile: what goes beyond this is read after the point, and named where it has changed again by then. */
 const mostPaths = 1024
+/** The latest are looked at in any case, also where this process was kept from running. */
+const leastPaths = 64
 const mostBytes = 4 << 20
 const longestMs = 8
 
@@ -38,7 +40,7 @@ export class PointView {
     const deadline = performance.now() + longestMs
     let bytes = 0
     for (const path of paths) {
-      if (looked.size >= mostPaths || performance.now() > deadline) break
+      if (looked.size >= mostPaths || (looked.size >= leastPaths && performance.now() > deadline)) break
       if (mount.scope.leavesAlone(path)) continue
       const stat = lstat(mount, path)
       if (stat === undefined) looked.set(path, undefined)

@@ -3,7 +3,8 @@ import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged } from '../../domain/swap.ts'
 import type { ServiceContext, ServiceSwap, StageOptions } from '../service-driver.ts'
-import { streamName } from './catalog.ts'
+import { listTables, streamName } from './catalog.ts'
+import { unchangedTables } from './changes.ts'
 import { sameDefinitions } from './definitions.ts'
 import { type Link, serverFacts } from './link.ts'
 import { StoredDatabase } from './load.ts'
@@ -20,6 +21,8 @@ export type Staging = { readonly target: ServiceRecord; readonly live: ServiceRe
 /** Where more than this share of all bytes lies in tables that differ, and more than so many, a new database is quicker. */
 const mostShare = 0.4
 const alwaysRowsBytes = 32 * 2 ** 20
+/** A larger table that is being written to would be copied and compared while its writers wait. */
+const mostCopiedBytes = 16 * 2 ** 20
 
 /**
  * Two ways. Rows within the live database, where the definitions are the same: sessions go on, and the cost is that of what differs. A database beside it
@@ -38,7 +41,8 @@ export async function stageDatabase(link: Link, context: ServiceContext, staging
   const isAlike = options.only !== undefined || (await definedAlike(stored, present))
   const replaceable = await whyNotReplaceable(link, context)
   const inPlace = { target: stored, live: present, options, warnings: [] }
-  if (isAlike && (replaceable !== undefined || options.only !== undefined || isSmall(stored, present))) {
+  const mustBeRows = replaceable !== undefined || options.only !== undefined
+  if (isAlike && (mustBeRows || (isSmall(stored, present) && !(await isLargeTableWritten(link, context, present))))) {
     return asStaged(await stageRows(link, context, inPlace))
   }
   if (replaceable !== undefined) throw replaceable
@@ -60,6 +64,20 @@ function isSmall(target: StoredDatabase, live: StoredDatabase): boolean {
     .filter((stream) => present.get(stream.name) !== stream.content.sha256)
     .reduce((sum, { content }) => sum + content.bytes, 0)
   return different <= Math.max(alwaysRowsBytes, target.record.bytes * mostShare)
+}
+
+/** Whether a large table has been written to since the safety snapshot: then it will be again until the swap. */
+async function isLargeTableWritten(link: Link, { name }: ServiceContext, live: StoredDatabase): Promise<boolean> {
+  const session = await link.open()
+  try {
+    const { databaseOid } = await serverFacts(session, name)
+    const large = (await listTables(session)).filter(({ bytes }) => bytes > mostCopiedBytes)
+    const isFrozen = live.record.level === 'frozen'
+    const unchanged = await unchangedTables([session], large, { facts: live.facts, isFrozen, databaseOid })
+    return unchanged.size < large.length
+  } finally {
+    await session.close()
+  }
 }
 
 async function refuseOlder(link: Link, { name }: ServiceContext, stored: StoredDatabase): Promise<void> {

@@ -32,6 +32,8 @@ type MariadbOptions = {
   readonly settings?: readonly string[]
   /** Real writes to the disk, as a server in use has them. */
   readonly durable?: boolean
+  /** What the server is started behind. */
+  readonly within?: readonly string[]
 }
 
 /** The server's process ends when our standard input of its shell does: also when we are killed. */
@@ -51,6 +53,7 @@ export async function startMariadb({
   settings = [],
   durable = false,
   directory = tmpdir(),
+  within = [],
 }: MariadbOptions = {}): Promise<MariadbServer> {
   const server = findProgram('mariadbd', 'mariadb-server')
   const install = findProgram('mariadb-install-db', 'mariadb-server')
@@ -92,7 +95,7 @@ export async function startMariadb({
   const remover = guarded(['-c', removing, 'sh', folder])
   const ended = once(remover, 'exit').then(() => {})
   waitFor(remover, false)
-  let child = guarded(['-c', serving, 'sh', server, ...words])
+  let child = guarded(['-c', serving, 'sh', ...within, server, ...words])
   let pid = await firstNumber(child)
   const { createConnection } = await import('mysql2/promise')
   const connect = (database?: string) =>
@@ -114,7 +117,7 @@ export async function startMariadb({
       waitFor(child, true)
       child.stdin.end()
       await once(child, 'exit')
-      child = guarded(['-c', serving, 'sh', server, ...words])
+      child = guarded(['-c', serving, 'sh', ...within, server, ...words])
       pid = await firstNumber(child)
       await untilReady(connect, folder)
     },

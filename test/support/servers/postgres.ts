@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
@@ -61,13 +70,20 @@ function install(): string {
   throw new Error(`the tests of the postgres driver need a PostgreSQL server: sudo ${command}`)
 }
 
+export type PostgresOptions = {
+  /** Where its folder is made. */
+  readonly place?: string
+  /** Files of a certificate and its key, for TLS. */
+  readonly certificate?: { readonly pem: string; readonly key: string }
+}
+
 /** Settings are given as `name=value`. The server is stopped by its process id when standard input of its keeper ends, so also when this process dies. */
 export async function startPostgres(
   settings: readonly string[] = [],
-  environment: Record<string, string> = {},
+  { place = tmpdir(), certificate }: PostgresOptions = {},
 ): Promise<PostgresServer> {
   const binaries = postgresBinaries()
-  const directory = mkdtempSync(path.join(tmpdir(), 'git-env-postgres-'))
+  const directory = mkdtempSync(path.join(place, 'git-env-postgres-'))
   const isRoot = process.getuid?.() === 0
   const owner = isRoot ? ids('postgres') : undefined
   chmodSync(directory, 0o755)
@@ -76,7 +92,7 @@ export async function startPostgres(
   if (owner) for (const each of [directory, data]) chownSync(each, owner.uid, owner.gid)
   const as = owner ? { uid: owner.uid, gid: owner.gid } : {}
   const password = path.join(directory, 'password')
-  const env = { ...process.env, ...environment, LC_ALL: 'C.UTF-8' }
+  const env = { ...process.env, LC_ALL: 'C.UTF-8' }
   execFileSync(
     path.join(binaries, 'initdb'),
     ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C.UTF-8'],
@@ -86,13 +102,23 @@ export async function startPostgres(
     path.join(data, 'pg_hba.conf'),
     'local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n',
   )
+  const tls: string[] = []
+  for (const [kind, file] of Object.entries(certificate ?? {})) {
+    const own = path.join(directory, `server.${kind}`)
+    copyFileSync(file, own)
+    chmodSync(own, 0o600)
+    if (owner) chownSync(own, owner.uid, owner.gid)
+    tls.push(`ssl_${kind === 'pem' ? 'cert' : 'key'}_file=${own}`)
+  }
   const all = [
+    ...(certificate ? ['ssl=on', ...tls] : []),
     `unix_socket_directories=${directory}`,
     'listen_addresses=',
     'max_connections=100',
     'log_min_messages=warning',
     ...settings,
   ]
+  const port = Number(settings.find((setting) => setting.startsWith('port='))?.slice(5) ?? 5432)
   const words = ['-D', data, ...all.flatMap((setting) => ['-c', setting])]
   const keeper = spawn(
     'sh',
@@ -112,26 +138,27 @@ export async function startPostgres(
   keeper.unref()
   ;(keeper.stdin as unknown as { unref(): void }).unref()
   ;(keeper.stdout as unknown as { unref(): void }).unref()
-  await ready(binaries, directory)
-  return handle({ binaries, directory, pid, keeper, password })
+  await ready(binaries, directory, port)
+  return handle({ binaries, directory, port, pid, keeper, password })
 }
 
 function handle(started: {
   binaries: string
   directory: string
+  port: number
   pid: number
   keeper: ReturnType<typeof spawn>
   password: string
 }): PostgresServer {
-  const { binaries, directory, pid, keeper } = started
+  const { binaries, directory, port, pid, keeper } = started
   const connect = async (database: string, user = 'postgres', password = '') => {
-    const client = new pg.Client({ host: directory, user, password, database })
+    const client = new pg.Client({ host: directory, port, user, password, database })
     client.on('error', () => {})
     await client.connect()
     return client
   }
   const url = (database: string, user = 'postgres', password?: string) =>
-    `postgres://${encodeURIComponent(user)}${password === undefined ? '' : `:${encodeURIComponent(password)}`}@localhost/${encodeURIComponent(database)}?socketPath=${encodeURIComponent(directory)}`
+    `postgres://${encodeURIComponent(user)}${password === undefined ? '' : `:${encodeURIComponent(password)}`}@localhost:${port}/${encodeURIComponent(database)}?socketPath=${encodeURIComponent(directory)}`
   return {
     socketFolder: directory,
     binaries,
@@ -148,7 +175,7 @@ function handle(started: {
     },
     tool: (name, words, input) =>
       execFileSync(path.join(binaries, name), [...words], {
-        env: { ...process.env, PGHOST: directory, PGUSER: 'postgres' },
+        env: { ...process.env, PGHOST: directory, PGPORT: String(port), PGUSER: 'postgres' },
         maxBuffer: 1 << 30,
         stdio: ['pipe', 'pipe', 'pipe'],
         ...(input === undefined ? {} : { input }),
@@ -162,10 +189,10 @@ function handle(started: {
   }
 }
 
-async function ready(binaries: string, directory: string): Promise<void> {
+async function ready(binaries: string, directory: string, port: number): Promise<void> {
   for (const deadline = Date.now() + 20_000; ; ) {
     try {
-      execFileSync(path.join(binaries, 'pg_isready'), ['-q', '-h', directory])
+      execFileSync(path.join(binaries, 'pg_isready'), ['-q', '-h', directory, '-p', String(port)])
       return
     } catch (error) {
       if (Date.now() > deadline) throw error
