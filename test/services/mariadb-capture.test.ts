@@ -3,6 +3,7 @@ import type { Capture } from '../../src/services/service-driver.ts'
 import { createMariadbSample, fingerprintOf } from '../samples/mariadb.ts'
 import { librarySql } from '../support/library-sql.ts'
 import { startMariadbWriter } from '../support/mariadb-writer.ts'
+import { until } from '../support/running.ts'
 import { mariadbServer } from '../support/servers/mariadb.ts'
 import { ServiceBench } from '../support/service-bench.ts'
 
@@ -40,6 +41,7 @@ describe.each(['root', 'owner'] as const)('while %s captures', (user) => {
   ])('%s that runs for seconds makes no other writer wait longer than one attempt', async (_, statement) => {
     const { server, bench, database } = await open(user)
     const writer = await startMariadbWriter({ socketPath: server.socketPath, database })
+    await until(() => writer.acknowledged().length > 0 || undefined, 'the writer')
     const blocker = await server.connect(database)
     const done = blocker.query(statement).catch((error) => error)
     await pause(300)

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { EnvError } from '../../src/domain/errors.ts'
-import { describeSwap } from '../contract/service-driver.ts'
 import { createApplicationSample, createPostgresSample, quoted } from '../samples/postgres.ts'
 import { startPostgresWriter } from '../support/postgres-writer.ts'
 import { sharedPostgres } from '../support/servers/postgres.ts'
-import { ServiceBench } from '../support/service-bench.ts'
+import { restoreId, ServiceBench } from '../support/service-bench.ts'
 
 async function openBench(create = () => createPostgresSample('stay')) {
   const bench = await ServiceBench.open({ type: 'postgres', create })
@@ -61,6 +60,7 @@ describe('rows within the live database', () => {
     expect(await bench.stage(target, safety)).toMatchObject({ way: 'in place' })
     await run(`UPDATE public.hot SET text = 'written since' WHERE id = 11`)
     expect(await bench.stage(target, safety)).toMatchObject({ way: 'rename' })
+    await (await bench.service()).sweep(restoreId)
   })
 
   test('one table alone is brought back, where its foreign keys allow it', async () => {
@@ -173,10 +173,16 @@ describe('what stands in the way', () => {
   })
 })
 
-describe('the postgres driver behind a command prefix', () => {
-  const create = async () => {
-    const live = await createPostgresSample('change too')
-    return { ...live, config: { ...live.config, run: ['env'] }, context: { allowed: true } }
-  }
-  describeSwap({ type: 'postgres', create })
+test('behind a command the same server is reached by the same protocol, pg_dump too', async () => {
+  const { bench } = await openBench(() => createPostgresSample('change too'))
+  Object.assign(bench.live, {
+    config: { ...bench.live.config, run: ['env', 'WHERE=there'] },
+    context: { allowed: true },
+  })
+  const target = await bench.capture()
+  const wanted = await bench.live.fingerprint()
+  await bench.live.change(1)
+  await bench.restore(target)
+  expect(await bench.live.fingerprint()).toBe(wanted)
+  expect((await bench.service()).place).toContain('(by env WHERE=there)')
 })

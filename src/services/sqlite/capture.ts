@@ -62,7 +62,8 @@ export class SqliteCapture implements Capture {
     this.#frozen = this.#held
     const { look, session } = this.#found
     if (session) return session.worker.call('point')
-    const there = piecesAt(this.#file).some((piece) => piece.bytes > 0)
+    // A -shm holds no data, and may lie there since the database was another.
+    const there = piecesAt(this.#file).some((piece) => piece.suffix !== '-shm' && piece.bytes > 0)
     if (look.state !== 'damaged' && there) {
       throw new EnvError('busy', `${this.#file} was made while it was being captured`, {
         hint: 'run the command again',
