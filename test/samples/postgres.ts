@@ -5,6 +5,7 @@ import type { DriverSample, LiveSample } from '../contract/service-driver.ts'
 import { oddChanges, oddDefinitionChanges, oddDefinitions, oddRows, superDefinitions } from '../support/odd-postgres.ts'
 import { startPostgresWriter } from '../support/postgres-writer.ts'
 import { type PostgresServer, sharedPostgres } from '../support/servers/postgres.ts'
+import { sortedRows } from '../support/sorted-rows.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 export const sample: DriverSample = { type: 'postgres', create: () => createPostgresSample() }
@@ -145,16 +146,7 @@ export function databaseContent(server: PostgresServer, name: string): string {
     if (/does not exist/.test(String(error))) return 'absent'
     throw error
   }
-  const lines = text.split('\n').filter((line) => !/^\\(un)?restrict /.test(line))
-  const sorted: string[] = []
-  for (let i = 0; i < lines.length; i++) {
-    sorted.push(lines[i]!)
-    if (!/^COPY .* FROM stdin;$/.test(lines[i]!)) continue
-    const end = lines.indexOf('\\.', i)
-    for (const row of lines.slice(i + 1, end).sort()) sorted.push(row)
-    i = end - 1
-  }
-  return sorted.join('\n')
+  return sortedRows(text).join('\n')
 }
 
 async function databaseNames(server: PostgresServer): Promise<string[]> {

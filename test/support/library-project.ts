@@ -6,6 +6,7 @@ import { librarySql } from './library-sql.ts'
 import { Project } from './project.ts'
 import { mariadbServer } from './servers/mariadb.ts'
 import { sharedPostgres } from './servers/postgres.ts'
+import { sortedRows } from './sorted-rows.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 /** Passwords as people have them. */
@@ -104,20 +105,6 @@ mounts:
     mariadbSql: (text) => first.sql(text, name),
     postgresSql: asOwner,
   }
-}
-
-/** What pg_dump says, the rows of each table sorted; not the tokens that it makes anew each time. */
-function sortedRows(dump: string): string[] {
-  const lines = dump.split('\n').filter((line) => !/^\\(un)?restrict /.test(line))
-  const sorted: string[] = []
-  for (let i = 0; i < lines.length; i++) {
-    sorted.push(lines[i]!)
-    if (!/^COPY .* FROM stdin;$/.test(lines[i]!)) continue
-    const end = lines.indexOf('\\.', i)
-    for (const row of lines.slice(i + 1, end).sort()) sorted.push(row)
-    i = end - 1
-  }
-  return sorted
 }
 
 export async function ruinLibrary(library: LibraryProject, title: string): Promise<void> {
