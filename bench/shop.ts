@@ -1,9 +1,10 @@
+import { spawn } from 'node:child_process'
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { command, compared, restore, seconds, startAnew } from './commands.ts'
 import type { Load } from './load.ts'
 import { median } from './measure.ts'
-import { git } from './project.ts'
+import { git, gitEnv, gitEnvironment } from './project.ts'
 
 export const tables = 10
 /** About 100 MB each, as text. */
@@ -77,15 +78,33 @@ export async function restoreRows(
   ]
 }
 
+/** A snapshot until everybody has been let go again; what it would copy then is not waited for. Gives that moment, in milliseconds of the clock. */
+async function untilPoint(project: string): Promise<number> {
+  const [file, words] = gitEnv('snapshot', '--side', '-m', 'under load')
+  const env = { ...process.env, ...gitEnvironment, GIT_ENV_TRACE: '1' }
+  const child = spawn(file, [...words], { cwd: project, env, stdio: ['ignore', 'ignore', 'pipe'] })
+  let point: number | undefined
+  let said = ''
+  child.stderr.on('data', (part: Buffer) => {
+    said += part.toString()
+    if (point === undefined && said.includes('snapshot: point taken')) {
+      point = performance.timeOrigin + performance.now()
+      child.kill('SIGINT')
+    }
+  })
+  await new Promise((resolve) => child.once('close', resolve))
+  if (point === undefined) throw new Error(said)
+  return point
+}
+
 /** The longest wait of each load's writers around the points of some snapshots. */
 export async function freezeRows(project: string, loads: Readonly<Record<string, Load>>): Promise<string[][]> {
   const waits = new Map(Object.keys(loads).map((name) => [name, [] as number[]]))
   for (let run = 0; run < snapshotsUnderLoad; run++) {
-    const { at } = await command(project, 'snapshot', '--side', '-m', `under load ${run}`)
+    const point = await untilPoint(project)
     // The writers tell of their waits ten times a second.
     await new Promise((resolve) => setTimeout(resolve, 250))
-    for (const [name, load] of Object.entries(loads))
-      waits.get(name)!.push(load.longestWaitAt(at.get('snapshot: point taken')!))
+    for (const [name, load] of Object.entries(loads)) waits.get(name)!.push(load.longestWaitAt(point))
   }
   return [...waits].map(([name, each]) => {
     const sorted = each.toSorted((a, b) => a - b)

@@ -74,7 +74,7 @@ export async function resolveHead(
   // One process where all is there, as nearly always; else two that can say what is not.
   const words = ['rev-parse', ...expressions, '--symbolic-full-name', 'HEAD']
   const { exitCode, stdout } = await git.run(words, { answers: [128] })
-  const lines = exitCode === 0 ? stdout.toString('utf8').trimEnd().split('\n') : []
+  const lines = exitCode === 0 ? stdout.toString('utf8').replace(/\n$/, '').split('\n') : []
   const ref = lines.pop()
   if (ref !== undefined && lines.length === expressions.length && lines.every((line) => isObjectId(line))) {
     const objects = new Map(expressions.map((expression, i) => [expression, lines[i]!]))

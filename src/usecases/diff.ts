@@ -148,6 +148,8 @@ function* compareObjects(service: string, a: ServiceRecord, b: ServiceRecord): G
     const y = after.get(key)
     if (x?.digest === y?.digest) continue
     const { kind, name } = (x ?? y)!
+    // Records of before say nothing of it.
+    if (kind === 'schema' && !(x && y)) continue
     const change = !x ? 'added' : !y ? 'removed' : 'changed'
     yield { service, kind, name, change, ...(x ? { before: x.rows } : {}), ...(y ? { after: y.rows } : {}) }
   }

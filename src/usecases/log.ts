@@ -60,7 +60,10 @@ export async function listSnapshots(
   const snapshots = all
     .filter((each) => options.all || (each.environment === workspace.environment.name && each.trigger !== 'safety'))
     .slice(0, options.limit)
-  const stateOf = stateBy(present, workspace.ports.now())
+  // One that was recorded while both were listed is in Git's answer alone.
+  const late = snapshots.filter(({ manifest }) => !present.has(manifest)).slice(0, askedSingly)
+  const found = await manifestsAmong(workspace, late)
+  const stateOf = stateBy(found.size > 0 ? new Set([...present, ...found]) : present, workspace.ports.now())
   return snapshots.map((snapshot) => ({ ...snapshot, state: stateOf(snapshot) }))
 }
 
@@ -71,10 +74,18 @@ type StateOf = (snapshot: SnapshotCommit) => DataState
 
 async function dataStates(workspace: ConfiguredWorkspace, snapshots: readonly SnapshotCommit[]): Promise<StateOf> {
   if (snapshots.length > askedSingly) return stateBy(await manifestsHere(workspace), workspace.ports.now())
+  return stateBy(await manifestsAmong(workspace, snapshots), workspace.ports.now())
+}
+
+async function manifestsAmong(
+  workspace: ConfiguredWorkspace,
+  snapshots: readonly SnapshotCommit[],
+): Promise<ReadonlySet<string>> {
+  if (snapshots.length === 0) return new Set()
   const digests = snapshots.map((snapshot) => snapshot.manifest)
   const store = await storeIfAny(workspace)
   const here = await Promise.all(digests.map((digest) => store?.hasManifest(digest)))
-  return stateBy(new Set(digests.filter((_, i) => here[i])), workspace.ports.now())
+  return new Set(digests.filter((_, i) => here[i]))
 }
 
 function stateBy(present: ReadonlySet<string>, now: Date): StateOf {

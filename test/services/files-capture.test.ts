@@ -134,6 +134,8 @@ describe('the point', () => {
         rmSync(bench.file('a/three'))
       },
       afterPoint: () => {
+        // What is made within the same step of the clock as the look could be of before it, and is named.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 15)
         writeFileSync(bench.file('a/one'), 'after')
         writeFileSync(bench.file('a/b/two.new'), 'after')
         renameSync(bench.file('a/b/two.new'), bench.file('a/b/two'))
@@ -167,8 +169,27 @@ describe('the point', () => {
       },
     })
     expect(record.level).toBe('live')
-    expect(record.live).toEqual(['elsewhere', 'huge', 'large', 'linked', 'moved', 'moved/with it'])
+    expect(record.live).toEqual(['.', 'elsewhere', 'huge', 'large', 'linked', 'moved', 'moved/with it'])
     expect(await bench.text(record, 'huge')).toMatch(/moreafter$/)
+  })
+
+  test('loses nothing that there was no time to look at, and says that it is not sure', async () => {
+    const bench = await filled()
+    const huge = Buffer.alloc(5 << 20, 'made before the point')
+    const record = await bench.capture({
+      beforePoint: () => {
+        writeFileSync(bench.file('a/replaced after it'), huge)
+        writeFileSync(bench.file('removed after it'), huge)
+      },
+      afterPoint: () => {
+        writeFileSync(bench.file('a/new'), 'after')
+        renameSync(bench.file('a/new'), bench.file('a/replaced after it'))
+        rmSync(bench.file('removed after it'))
+      },
+    })
+    expect([...(await bench.entries(record)).keys()]).toContain('a/replaced after it')
+    expect(record.level).toBe('live')
+    expect(record.live).toEqual(expect.arrayContaining(['.', 'a', 'a/replaced after it']))
   })
 
   test('is not taken part in by a live capture, which names nothing', async () => {

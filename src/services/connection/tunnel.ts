@@ -8,6 +8,7 @@ export type TunnelTarget = { readonly host: string; readonly port: number } | { 
 const readyLine = 'git-env tunnel ready'
 const failedLine = 'git-env tunnel failed: '
 const longestStartMs = 30_000
+const lastWordsMs = 500
 
 /**
  * A byte stream to a service from where a command prefix leads: a container, another host, a network namespace. The prefix is given one word, `sh`,
@@ -53,8 +54,11 @@ export function openTunnel(run: readonly string[], target: TunnelTarget, signal:
     })
     child.stdin.on('error', () => {})
     child.on('error', (error) => fail(error.message, error))
-    // Not `exit`: what it said may arrive after that.
-    child.on('close', (status) => fail(complaint.trim().split('\n').at(-1) || `it ended with status ${status}`))
+    const ended = (status: number | null) =>
+      fail(complaint.trim().split('\n').at(-1) || `it ended with status ${status}`)
+    // What it said may arrive after `exit`; `close` may never come, where something that it started keeps its output open.
+    child.on('close', ended)
+    child.on('exit', (status) => setTimeout(() => ended(status), lastWordsMs).unref())
     child.stdin.write(program(target))
   })
 }

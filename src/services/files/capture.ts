@@ -33,6 +33,7 @@ export class FilesCapture implements Capture {
   readonly #watch: ChangeWatch
   #view = new PointView()
   #pointNs: bigint | undefined
+  #lookedNs: bigint | undefined
   /** The system tells when files were made; where it cannot, it gives their ctime or nothing. */
   #knowsBirths = false
   #reads = 0
@@ -65,7 +66,9 @@ export class FilesCapture implements Capture {
   async point(): Promise<void> {
     this.#pointNs = this.#clock.nowNs()
     if (this.#options.live) return
-    this.#view = PointView.take(this.#mount, await this.#watch.changed(), this.#ahead)
+    const changed = await this.#watch.changed()
+    this.#view = PointView.take(this.#mount, this.#watch, changed, (path) => this.#ahead.get(path))
+    this.#lookedNs = this.#clock.nowNs()
   }
 
   async release(): Promise<void> {}
@@ -167,11 +170,15 @@ export class FilesCapture implements Capture {
     })
   }
 
-  /** Made after the point: no part of it. A folder is one all the same, for the sake of what was moved into it. */
+  /**
+   * Made after the point, in a folder of which all is known that was there: no part of it. Elsewhere it is listed and named. A folder is listed all
+   * the same, for the sake of what was moved into it.
+   */
   #isNew({ path, type, stat }: LiveEntry): boolean {
-    if (this.#options.live || this.#pointNs === undefined || type === 'directory' || !this.#knowsBirths) return false
+    if (this.#lookedNs === undefined || type === 'directory' || path === '' || !this.#knowsBirths) return false
     const wasThere = this.#view.holds(path) || (this.#ahead.has(path) && !this.#view.isWithout(path))
-    return stat.birthtimeNs > this.#pointNs && !wasThere
+    if (wasThere || !this.#view.isWhole(parentPath(path))) return false
+    return stat.dev === this.#clock.device && stat.birthtimeNs > this.#lookedNs
   }
 
   #refuseRuin({ path, type }: LiveEntry): void {

@@ -12,6 +12,7 @@ export class ChangeWatch {
   readonly #mount: Mount
   readonly #watchers: FSWatcher[] = []
   readonly #changed = new Set<string>()
+  readonly #folders = new Set<string>()
   #works = true
 
   constructor(mount: Mount) {
@@ -30,10 +31,16 @@ export class ChangeWatch {
       })
       watcher.on('error', () => this.close())
       this.#watchers.push(watcher)
+      this.#folders.add(folder)
       if (this.#watchers.length > mostFolders) this.close()
     } catch {
       this.close()
     }
+  }
+
+  /** Whether it has listened to this folder since before its names were read. */
+  hears(folder: string): boolean {
+    return this.#works && this.#folders.has(folder)
   }
 
   /** Remembers that this has changed, or is likely to. */

@@ -26,12 +26,15 @@ export function isClearlyBefore(ctimeNs: bigint, instantNs: bigint): boolean {
  */
 export class FileClock {
   readonly #file: string
+  /** The device of the file system whose clock this is. */
+  readonly device: bigint
 
   /** The folder is made when needed. */
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.#file = path.join(directory, 'clock')
     closeSync(openSync(this.#file, 'a', 0o600))
+    this.device = lstatSync(this.#file, { bigint: true }).dev
   }
 
   /** Nanoseconds since 1970; no change made from now on is stamped earlier, but for one step of the clock. */

@@ -85,12 +85,13 @@ function openRegular(mount: Mount, path: string): number | undefined {
 export function readNow(
   mount: Mount,
   path: string,
+  mostBytes: number,
 ): { readonly bytes: Buffer; readonly stat: BigIntStats; readonly sparse: boolean } | undefined {
   const descriptor = openRegular(mount, path)
   if (descriptor === undefined) return undefined
   try {
     const stat = fstatSync(descriptor, { bigint: true })
-    if (!stat.isFile()) return undefined
+    if (!stat.isFile() || stat.size > mostBytes) return undefined
     const bytes = Buffer.allocUnsafeSlow(Number(stat.size) + 1)
     const whole = fill(descriptor, bytes) === Number(stat.size) && isSame(stat, descriptor)
     const read = bytes.subarray(0, Number(stat.size))

@@ -124,7 +124,11 @@ function refuseDefiners(
   const needed = (target: Schema, there: Schema) => {
     const known = new Set(codeIn(there).map(({ create }) => create))
     const code = options.only === undefined ? codeIn(target).filter(({ create }) => !known.has(create)) : []
-    return [...code, ...target.triggers.filter(({ table }) => replaced.has(table))].find(
+    const triggers = new Set(there.triggers.map(({ create }) => create))
+    const isMade = ({ table, create }: Schema['triggers'][number]) =>
+      replaced.has(table) ||
+      (options.only === undefined && !(triggers.has(create) && there.tables.some(({ name }) => name === table)))
+    return [...code, ...target.triggers.filter(isMade)].find(
       ({ create }) => (ownerIn(create) ?? facts.user) !== facts.user,
     )
   }
