@@ -49,6 +49,14 @@ const shapes: Shape[] = [
     },
   },
   {
+    name: 'a branch whose name ends in a wide space',
+    make: (box) => {
+      box.git('branch', 'feature')
+      box.git('checkout', '-q', '-b', 'feature\u3000')
+      return { ref: 'refs/heads/feature\u3000' }
+    },
+  },
+  {
     name: 'a detached HEAD',
     make: (box) => {
       box.git('checkout', '-q', '--detach')

@@ -185,6 +185,12 @@ test('what undo could not make again is not taken away', async () => {
   })
   expect(await bench.leftOver()).toEqual([])
   await sql('DROP VIEW of_root')
+  await sql('CREATE TABLE later (i INT); CREATE TRIGGER of_later BEFORE INSERT ON later FOR EACH ROW SET NEW.i = 1')
+  await expect(bench.restore(without)).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining('of_later belongs to root@localhost, and this restore takes it away'),
+  })
+  await sql('DROP TRIGGER of_later')
   await bench.restore(without)
 })
 

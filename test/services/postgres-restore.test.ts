@@ -148,6 +148,34 @@ describe('what stands in the way', () => {
     await server.run('postgres', `ALTER ROLE ${quoted(user)} NOCREATEDB`)
   })
 
+  test('rows come back all the same where they alone differ, also of a large table that is written to', async () => {
+    const { bench, database, server } = await openBench(createApplicationSample)
+    const user = 'app "user"'
+    await server.run(
+      'postgres',
+      `ALTER ROLE ${quoted(user)} CREATEDB`,
+      `ALTER DATABASE ${quoted(database)} OWNER TO ${quoted(user)}`,
+    )
+    await server.run(
+      database,
+      'CREATE VIEW public.of_postgres AS SELECT 1 AS one',
+      `CREATE TABLE public.hot AS SELECT g AS id, repeat(md5(g::text), 4) AS text FROM generate_series(1, 150000) g`,
+      `ALTER TABLE public.hot OWNER TO ${quoted(user)}`,
+    )
+    const target = await bench.capture()
+    const wanted = await bench.live.fingerprint()
+    await server.run(database, `UPDATE public.hot SET text = 'changed' WHERE id < 10`)
+    const safety = await bench.capture()
+    await server.run(database, `UPDATE public.hot SET text = 'written since' WHERE id = 11`)
+    const staged = await bench.stage(target, safety)
+    expect(staged).toMatchObject({ way: 'in place' })
+    const swap = await bench.swap(staged)
+    await bench.finish(swap)
+    await swap.discard()
+    expect(await bench.live.fingerprint()).toBe(wanted)
+    await server.run('postgres', `ALTER ROLE ${quoted(user)} NOCREATEDB`)
+  })
+
   test('a second git-env is told who has the database; the marker is where dumps do not show it', async () => {
     const { bench, database } = await openBench()
     const [one, two] = [await bench.service(), await bench.service()]

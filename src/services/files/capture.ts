@@ -127,18 +127,18 @@ export class FilesCapture implements Capture {
     const seen = new Seen()
     const unsupported: string[] = []
     const notes = { unsupported: (path: string, kind: string) => unsupported.push(`${shown(path)} (${kind})`) }
-    const relist = async (path?: string) => {
+    const listGone = async (path?: string) => {
       for (const { path: gone, was } of this.#view.goneBefore(path)) {
         this.#ahead.delete(gone)
         // A file cannot be listed without its folder.
-        if (seen.hasFolder(parentPath(gone))) listing.add(fileEntry(gone, await this.#heldThen(was)))
+        if (seen.hasFolder(parentPath(gone))) listing.add(fileEntry(gone, await this.#knownAtPoint(was)))
         else seen.live.push(gone)
       }
     }
     for (const found of walk(this.#mount, notes)) {
       await this.#pauses.due()
       this.#refuseRuin(found)
-      await relist(found.path)
+      await listGone(found.path)
       if (this.#isNew(found)) continue
       const entry = seen.relinked(found)
       const ahead = this.#ahead.get(entry.path)
@@ -154,7 +154,7 @@ export class FilesCapture implements Capture {
       const untouched = this.#isOfPoint(ctimeNs) && known?.stable !== false
       seen.add(entry, { untouched, isOfPoint: untouched || was !== undefined })
     }
-    await relist()
+    await listGone()
     await cache.save(this.#mount.privateDirectory)
     if (listing.presence === 'absent') return absentRecord(this.#mount.name, this.#ahead.size > 0 ? ['.'] : [])
     const left = [...this.#ahead.keys()].filter((path) => !this.#view.isWithout(path))
@@ -195,12 +195,12 @@ export class FilesCapture implements Capture {
     ahead: CacheLine | undefined,
     was: AtPoint | undefined,
   ): Promise<Known | undefined> {
-    if (was) return this.#heldThen(was)
+    if (was) return this.#knownAtPoint(was)
     if (ahead === undefined || !isOf(ahead, identityOf(entry.stat))) return this.#read(entry)
     return { ...parseCacheLine(ahead), trusted: true, stable: true }
   }
 
-  async #heldThen({ stat, held }: AtPoint): Promise<Known> {
+  async #knownAtPoint({ stat, held }: AtPoint): Promise<Known> {
     if (typeof held === 'string') return { ...parseCacheLine(held), trusted: true, stable: true, stat }
     const { bytes, sparse } = held!
     const content = await this.#sink.write('rows', bytes)
