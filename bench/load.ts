@@ -39,6 +39,9 @@ export async function startLoad(script: string, connection: object): Promise<Loa
   }
 }
 
+/** Of a writer's numbers, which are ten apart. */
+export const isOdd = (number: number) => Math.floor(number / 10) % 2 === 1
+
 const now = () => performance.timeOrigin + performance.now()
 
 /** In the script's process: some writers, each with a connection of its own, which is opened again when it is lost. */

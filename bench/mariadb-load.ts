@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { type ConnectionOptions, createConnection } from 'mysql2/promise'
-import { type Load, startLoad, writeAllTheTime } from './load.ts'
+import { isOdd, type Load, startLoad, writeAllTheTime } from './load.ts'
 
-/** Some connections of a process of its own that insert and update rows all the time. */
+/** Some connections of a process of its own that insert and update rows in turns, all the time. */
 export function mariadbLoad(connection: ConnectionOptions): Promise<Load> {
   return startLoad(fileURLToPath(import.meta.url), connection)
 }
@@ -16,8 +16,9 @@ if (process.argv[2] === 'write' && process.send) {
       return connection
     },
     async (connection, number, writer) => {
-      await connection.query('INSERT IGNORE INTO written VALUES (?, ?, ?)', [number, writer, `row ${number}`])
-      await connection.query('UPDATE part_9 SET price = ? WHERE id = ?', [writer, 1 + (number % 600_000)])
+      if (isOdd(number))
+        await connection.query('UPDATE part_9 SET price = ? WHERE id = ?', [writer, 1 + (number % 600_000)])
+      else await connection.query('INSERT IGNORE INTO written VALUES (?, ?, ?)', [number, writer, `row ${number}`])
     },
   )
 }

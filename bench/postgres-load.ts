@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { type Load, startLoad, writeAllTheTime } from './load.ts'
+import { isOdd, type Load, startLoad, writeAllTheTime } from './load.ts'
 
-/** Some connections of a process of its own that insert and update rows all the time. */
+/** Some connections of a process of its own that insert and update rows in turns, all the time. */
 export function postgresLoad(connection: pg.ClientConfig): Promise<Load> {
   return startLoad(fileURLToPath(import.meta.url), connection)
 }
@@ -20,8 +20,9 @@ if (process.argv[2] === 'write' && process.send) {
     () => connect(connection),
     async (client, number, writer) => {
       const values = [number, writer, `row ${number}`]
-      await client.query('INSERT INTO written VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', values)
-      await client.query('UPDATE part_9 SET price = $1 WHERE id = $2', [writer, 1 + (number % 600_000)])
+      if (isOdd(number))
+        await client.query('UPDATE part_9 SET price = $1 WHERE id = $2', [writer, 1 + (number % 600_000)])
+      else await client.query('INSERT INTO written VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', values)
     },
   )
 }

@@ -1,6 +1,7 @@
 import type { StorageBackend } from '../backends/storage-backend.ts'
 import type { Content } from '../domain/content.ts'
 import type { Manifest } from '../domain/manifest.ts'
+import type { FramePlace } from '../domain/pack-index.ts'
 import { inBatches } from './in-batches.ts'
 import type { PackCatalog } from './pack-catalog.ts'
 import { inspectPack, type PackDamage } from './pack-inspection.ts'
@@ -13,6 +14,30 @@ export type StoreParts = {
   readonly catalog: PackCatalog
   readonly read: (content: Content) => AsyncIterable<Uint8Array>
   readonly readChunk: ReadChunk
+  readonly sound: RecentlySound
+}
+
+/**
+ * Frames whose every byte was read and found right a moment ago: a restore checks the snapshot and then what it has just stored, which is
+ * mostly the same frames. Frames are never written again, so only a fault of the disk within these minutes stays unseen until they are used.
+ */
+export class RecentlySound {
+  readonly #readAt = new Map<string, number>()
+
+  has(frame: FramePlace, now: number): boolean {
+    const at = this.#readAt.get(keyOf(frame))
+    return at !== undefined && now - at < soundForMs
+  }
+
+  add(frame: FramePlace, now: number): void {
+    this.#readAt.set(keyOf(frame), now)
+  }
+}
+
+const soundForMs = 600_000
+
+function keyOf({ pack, offset }: FramePlace): string {
+  return `${pack.id}:${offset}`
 }
 
 /** Packs being read at once: one is decoded while the other is being read. */
@@ -34,7 +59,9 @@ export async function checkSnapshot(
       signal: options.signal,
     })
     await plan.addManifest(manifest)
-    const fresh = [...plan.frames].filter((frame) => !inspected.has(frame))
+    const now = performance.now()
+    const isSound = (frame: number) => parts.sound.has(parts.catalog.index.frame(frame), now)
+    const fresh = [...plan.frames].filter((frame) => !inspected.has(frame) && !isSound(frame))
     if (await indexChanged(parts.catalog, fresh)) continue
     // Where damage was found, the next round looks whether the same chunks lie elsewhere too.
     if (!options.data || fresh.length === 0) return [...plan.damages.values()]
@@ -102,6 +129,10 @@ async function inspectFrames(
     const pack = index.packs[number]!
     const damage = await inspectPack(parts.backend, index, pack, inspection)
     findings.add(number, damage)
+    const now = performance.now()
+    for (const frame of damage.whole === undefined ? wanted : []) {
+      if (!damage.frames.has(frame)) parts.sound.add(index.frame(frame), now)
+    }
     if (damage.whole !== undefined || damage.frames.size > 0) await parts.catalog.mark(pack, 'damaged')
   })
 }

@@ -48,7 +48,8 @@ export async function decodeFrame(method: FrameMethod, stored: Uint8Array, plain
   try {
     const params = { [constants.ZSTD_d_windowLogMax]: maxWindowLog }
     plain = await decompress(stored, {
-      chunkSize: Math.max(plainBytes, 64),
+      // One byte more than it needs: a full buffer makes zlib allocate the next.
+      chunkSize: Math.max(plainBytes + 1, 64),
       maxOutputLength: Math.max(plainBytes, 1),
       params,
     })

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { StorageBackend } from '../backends/storage-backend.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { decodeFrame } from './compression.ts'
+import { freeMemory } from './free-memory.ts'
 import { packName } from './object-names.ts'
 import type { PackCatalog } from './pack-catalog.ts'
 
@@ -104,7 +105,9 @@ export class FrameReader {
     const range = { offset: frame.offset + frame.headBytes, length: frame.storedBytes }
     const stored = await this.#backend.get(packName(frame.pack.id), range)
     if (stored.length !== range.length) throw new EnvError('damaged', 'a read gave another length than was asked for')
-    return decodeFrame(frame.method, stored, frame.plainBytes)
+    const plain = await decodeFrame(frame.method, stored, frame.plainBytes)
+    if (plain !== stored) freeMemory(stored)
+    return plain
   }
 
   #drop(number: number): void {

@@ -5,7 +5,7 @@ import type { Manifest } from '../domain/manifest.ts'
 import { decodeManifest } from '../domain/manifest-codec.ts'
 import { encodeStoreFormat } from '../domain/store-format.ts'
 import type { Trace } from '../system/trace.ts'
-import { checkSnapshot } from './check.ts'
+import { checkSnapshot, RecentlySound } from './check.ts'
 import { FrameReader } from './frame-reader.ts'
 import { manifestList, readFormat } from './manifest-list.ts'
 import { digestOf, formatName, isDigest, manifestPrefix, packIdOf } from './object-names.ts'
@@ -55,6 +55,7 @@ class PackedStore implements Store {
   readonly #trace: Trace
   readonly #catalog: PackCatalog
   readonly #reader: FrameReader
+  readonly #sound = new RecentlySound()
 
   constructor(backend: StorageBackend, id: string, trace: Trace) {
     this.id = id
@@ -129,6 +130,7 @@ class PackedStore implements Store {
       catalog: this.#catalog,
       read: (content: Content) => this.read(content),
       readChunk: (id: string) => this.#reader.chunk(id),
+      sound: this.#sound,
     }
   }
 }

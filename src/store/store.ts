@@ -15,7 +15,7 @@ export interface Store extends ContentSource, ManifestList {
   manifest(digest: string): Promise<Manifest>
   /**
    * Looks for every chunk that the manifest needs; with `data` also reads each and compares it with its id.
-   * An empty list means that it can be restored.
+   * An empty list means that it can be restored. What was read and right within the last ten minutes is not read again.
    */
   check(manifest: Manifest, options: CheckOptions): Promise<readonly Damage[]>
   /** Checks every pack, pack index and manifest, also those that no snapshot needs. */

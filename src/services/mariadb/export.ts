@@ -73,16 +73,18 @@ async function* inserts(table: TableDefinition, bytes: AsyncIterable<Uint8Array>
   if (table.history) yield 'SET system_versioning_insert_history = 1;\n'
   const columns = table.columns.map(({ name }) => quoted(name)).join(', ')
   const start = bytesOf(`INSERT INTO ${quoted(table.name)} (${columns}) VALUES\n`)
+  let batch: string[] = []
   let length = 0
   for await (const line of linesOf(bytes)) {
     const values = valuesOf(line, table)
-    yield length === 0 ? start + values : `,\n${values}`
+    batch.push(values)
     length += values.length
     if (length < batchBytes) continue
-    yield ';\n'
+    yield `${start}${batch.join(',\n')};\n`
+    batch = []
     length = 0
   }
-  if (length > 0) yield ';\n'
+  if (length > 0) yield `${start}${batch.join(',\n')};\n`
 }
 
 type Definition = CodeDefinition & { readonly sqlMode?: string; readonly timeZone?: string }

@@ -11,6 +11,7 @@ const byText: ReadonlyMap<string, string> = new Map([
   ['inet6', 'latin1'],
   ['json', 'utf8mb4'],
 ])
+const numbers: ReadonlySet<string> = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal'])
 const batchBytes = 1_048_576
 /** Room in a packet for all of a statement but its rows. */
 const headBytes = 65_536
@@ -73,8 +74,10 @@ export async function insertRows(
 export function valuesOf(line: string, table: Pick<TableDefinition, 'columns'>): string {
   const values = line.split('\t').map((cell, i) => {
     if (cell === '\\N') return 'NULL'
+    const { type } = table.columns[i]!
+    if (numbers.has(type) && /^-?[\d.]+$/.test(cell)) return cell
     const text = `_binary'${cell.replaceAll("'", "\\'")}'`
-    const charset = byText.get(table.columns[i]!.type)
+    const charset = byText.get(type)
     return charset === undefined ? text : `CONVERT(${text} USING ${charset})`
   })
   return `(${values.join(',')})`

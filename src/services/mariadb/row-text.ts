@@ -12,9 +12,6 @@ escapes[tab] = 116
 escapes[newline] = 110
 escapes[backslash] = backslash
 
-/** Longer runs are copied by the system, shorter ones byte by byte. */
-const longRun = 40
-
 /**
  * Rows as they come in packets, made into lines of text: a tab between columns, a newline after each row, `\N` for NULL, and `\0`, `\t`, `\n`,
  * `\\` for these bytes. All other bytes stay what they are.
@@ -23,7 +20,8 @@ export class RowText {
   /** Full blocks, to be taken away by who sends them on. */
   readonly blocks: Buffer[] = []
   rows = 0
-  #out = Buffer.allocUnsafe(blockBytes)
+  readonly #spare: Buffer[] = []
+  #out: Buffer = Buffer.allocUnsafeSlow(blockBytes)
   #at = 0
 
   /** One row: its columns one after the other, each with its length in front. */
@@ -53,34 +51,26 @@ export class RowText {
         from += 8
       }
       const stop = from + length
-      if (length < longRun) {
-        for (; from < stop; from++) {
-          const byte = packet[from]!
-          if (byte > backslash) {
-            out[at++] = byte
-            continue
-          }
-          const letter = escapes[byte]!
-          if (letter === 0) out[at++] = byte
-          else {
-            out[at++] = backslash
-            out[at++] = letter
-          }
+      while (from < stop) {
+        // Four at a time, since most need no escape.
+        for (const last = stop - 3; from < last; from += 4) {
+          const a = packet[from]!
+          const b = packet[from + 1]!
+          const c = packet[from + 2]!
+          const d = packet[from + 3]!
+          if ((escapes[a]! | escapes[b]! | escapes[c]! | escapes[d]!) !== 0) break
+          out[at] = a
+          out[at + 1] = b
+          out[at + 2] = c
+          out[at + 3] = d
+          at += 4
         }
-        continue
-      }
-      let run = from
-      for (; from < stop; from++) {
-        const byte = packet[from]!
-        if (byte > backslash) continue
+        if (from === stop) break
+        const byte = packet[from++]!
         const letter = escapes[byte]!
-        if (letter === 0) continue
-        at += copyRun(packet, out, at, run, from)
-        out[at++] = backslash
-        out[at++] = letter
-        run = from + 1
+        if (letter !== 0) out[at++] = backslash
+        out[at++] = letter === 0 ? byte : letter
       }
-      at += copyRun(packet, out, at, run, stop)
     }
     out[at++] = newline
     this.#at = at
@@ -94,16 +84,15 @@ export class RowText {
     return rest
   }
 
+  /** A block that nobody reads any more is written again: many new ones would keep the garbage collector busy. */
+  takeBack(block: Buffer): void {
+    if (block.buffer.byteLength === blockBytes) this.#spare.push(Buffer.from(block.buffer))
+  }
+
   #turn(most: number): void {
     if (this.#at > 0) this.blocks.push(this.#out.subarray(0, this.#at))
-    this.#out = Buffer.allocUnsafe(Math.max(blockBytes, most))
+    const spare = most <= blockBytes ? this.#spare.pop() : undefined
+    this.#out = spare ?? Buffer.allocUnsafeSlow(Math.max(blockBytes, most))
     this.#at = 0
   }
-}
-
-function copyRun(from: Buffer, to: Buffer, at: number, start: number, end: number): number {
-  const length = end - start
-  if (length > longRun) from.copy(to, at, start, end)
-  else for (let i = 0; i < length; i++) to[at + i] = from[start + i]!
-  return length
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { Readable } from 'node:stream'
+import { type Duplex, Readable } from 'node:stream'
 import type { Connection, ConnectionOptions, QueryOptions } from 'mysql2'
 import { EnvError, messageOf } from '../../domain/errors.ts'
 import { describeEndpoint, type Endpoint } from '../connection/endpoint.ts'
@@ -19,6 +19,8 @@ export type SessionOptions = {
 }
 
 const connectMs = 20_000
+/** Rows on their way to the server. */
+const mostWaitingBytes = 1_048_576
 
 /** Our own settings, whatever the server's are: times in UTC, zero stays zero, nothing ends while we wait or are slow to read. */
 const settings = [
@@ -39,7 +41,7 @@ type RawCommand = {
   on(event: 'error', listener: (error: Error) => void): void
   on(event: 'end', listener: () => void): void
 }
-type RawConnection = { readonly stream: { pause(): void; resume(): void; destroy(): void } }
+type RawConnection = { readonly stream: Duplex }
 
 /** One connection to the server. Errors are the server's own, with its `errno`; a lost connection is `unavailable`. */
 export class Session {
@@ -104,13 +106,14 @@ export class Session {
 
   /** Feeds a `LOAD DATA LOCAL INFILE` with bytes. A source that fails leaves rows behind: the caller drops the table. */
   async load(sql: string, source: AsyncIterable<Uint8Array>): Promise<void> {
-    const infile = Readable.from(source, { objectMode: true })
+    const { stream } = this.#connection as unknown as RawConnection
+    const infile = Readable.from(paced(source, stream), { objectMode: true, highWaterMark: 1 })
     await this.#run({ sql, infileStreamFactory: () => infile } as QueryOptions)
   }
 
   /**
    * The rows of a select as lines of text, in blocks: what `LOAD DATA` reads, see {@link RowText}.
-   * `plain[i]` says that a column's text never needs an escape. Counts rows in `text.rows`.
+   * A block is good until the next one is asked for. Counts rows in `text.rows`.
    */
   async *lines(sql: string, text: RowText): AsyncGenerator<Uint8Array> {
     const raw = this.#connection as unknown as RawConnection
@@ -151,6 +154,7 @@ export class Session {
         const block = text.blocks.shift()
         if (block) {
           yield block
+          text.takeBack(block)
           continue
         }
         if (done) break
@@ -217,6 +221,22 @@ export class Session {
     return new EnvError('unavailable', `the connection to ${this.#place} was lost: ${messageOf(error)}`, {
       hint: 'look whether the server runs, then run the command again',
     })
+  }
+}
+
+/** mysql2 writes whatever it is given, also when the server is slower: the rest would wait in memory. */
+async function* paced(source: AsyncIterable<Uint8Array>, stream: Duplex): AsyncGenerator<Uint8Array> {
+  for await (const part of source) {
+    yield part
+    while (stream.writableLength > mostWaitingBytes && !stream.destroyed) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          stream.off('drain', done).off('close', done)
+          resolve()
+        }
+        stream.on('drain', done).on('close', done)
+      })
+    }
   }
 }
 

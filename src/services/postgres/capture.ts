@@ -32,13 +32,18 @@ const readersCount = 2
 
 /** Begins a view of the database of this moment; the same exchange reads the sequences, which no view holds still. */
 export async function takePoint(session: Session, sequences: readonly Sequence[]): Promise<Point> {
-  const query = sequenceQuery(sequences)
-  await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-  const row = await session.one(`
+  const [, seen, values] = await session.each(`
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SELECT pg_export_snapshot() AS snapshot, pg_current_snapshot() AS view,
-      CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS lsn`)
-  const values = query === undefined ? [] : sequenceValues(sequences, await session.query(query))
-  return { snapshot: row['snapshot']!, view: row['view']!, lsn: row['lsn'] ?? '', sequences: values }
+      CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS lsn;
+    ${sequenceQuery(sequences) ?? ''}`)
+  const row = seen![0]!
+  return {
+    snapshot: row['snapshot']!,
+    view: row['view']!,
+    lsn: row['lsn'] ?? '',
+    sequences: sequenceValues(sequences, values ?? []),
+  }
 }
 
 export async function sharePoint(session: Session, { snapshot }: Point): Promise<void> {

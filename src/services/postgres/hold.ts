@@ -23,9 +23,11 @@ export async function holdTables(
   const { mode, limitMs, name } = request
   const limit = Math.max(1, Math.round(limitMs))
   try {
-    await session.run(`BEGIN; SET LOCAL lock_timeout = ${limit}; SET LOCAL statement_timeout = ${limit}`)
-    if (tables.length > 0) await session.run(`LOCK TABLE ${tables.map(only).join(', ')} IN ${mode} MODE`)
-    await session.run('SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0')
+    // In one exchange: the first writers wait from the moment that a lock is asked for.
+    const lock = tables.length > 0 ? `LOCK TABLE ${tables.map(only).join(', ')} IN ${mode} MODE;` : ''
+    await session.run(
+      `BEGIN; SET LOCAL lock_timeout = ${limit}; SET LOCAL statement_timeout = ${limit}; ${lock} SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0`,
+    )
   } catch (error) {
     if (session.ended) throw error
     await session.run('ROLLBACK')

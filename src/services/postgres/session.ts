@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import type { CopyStreamQuery } from 'pg-copy-streams'
 import { EnvError, messageOf, systemCode } from '../../domain/errors.ts'
+import { CopyOut } from './copy-out.ts'
 import type { Entrance } from './entrance.ts'
 import { clientSsl, type Server } from './server.ts'
 
@@ -75,28 +76,32 @@ export class Session {
     return row
   }
 
-  /** Several statements in one exchange; gives the rows of the last that has any. */
-  async run(text: string): Promise<Row[]> {
+  /** Several statements in one exchange; gives the rows of each. */
+  async each(text: string): Promise<Row[][]> {
     try {
       const results = (await this.#client.query(text)) as unknown as { rows?: Row[] } | { rows?: Row[] }[]
-      return [results].flat().findLast((result) => (result.rows?.length ?? 0) > 0)?.rows ?? []
+      return [results].flat().map((result) => result.rows ?? [])
     } catch (error) {
       throw databaseError(error, this.#server, this.#ended)
     }
   }
 
+  /** Several statements in one exchange; gives the rows of the last that has any. */
+  async run(text: string): Promise<Row[]> {
+    return (await this.each(text)).findLast((rows) => rows.length > 0) ?? []
+  }
+
   /** `COPY … TO STDOUT`: its bytes; throws at the end when the server did, so that a cut table never looks whole. Returns the rows. */
   async *copyOut(text: string): AsyncGenerator<Uint8Array, number> {
-    const { to } = await import('pg-copy-streams')
     const finished = this.#idle()
-    const stream = this.#client.query(to(text, { highWaterMark: 1 << 20 }))
+    const copy = this.#client.query(new CopyOut(text))
     let isWhole = false
     try {
-      for await (const part of stream) yield part as Uint8Array
+      yield* copy.parts()
       await finished
       isWhole = true
       if (this.#ended) throw this.#ended
-      return stream.rowCount
+      return copy.rowCount
     } catch (error) {
       throw databaseError(error, this.#server, this.#ended)
     } finally {
