@@ -62,7 +62,7 @@ class SqliteService implements Service {
     try {
       return describeFound(this.#file, found)
     } finally {
-      await found.session?.worker.close()
+      await found.session?.worker.rest()
     }
   }
 

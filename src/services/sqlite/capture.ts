@@ -135,7 +135,7 @@ export class SqliteCapture implements Capture {
   async #endSession(): Promise<void> {
     const { look, session } = this.#found
     if (look.pieces.some(({ suffix }) => suffix === '-wal')) await session?.worker.kill()
-    else await session?.worker.close()
+    else await session?.worker.rest()
   }
 }
 

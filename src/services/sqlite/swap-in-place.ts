@@ -135,7 +135,7 @@ export class InPlaceSwap implements ServiceSwap {
   async close(): Promise<void> {
     const session = this.#session
     this.#session = undefined
-    await session?.worker.close()
+    await session?.worker.rest()
   }
 
   /** The number of the capture that holds what was there before; undefined when the live file is not what was restored. */

@@ -13,6 +13,9 @@ const program = fileURLToPath(new URL(`./worker${extension}`, import.meta.url))
 /** Bounds what the process takes beside SQLite's own caches. */
 const heapMb = 96
 
+/** By database: a process that has let go of it and can be asked again, since starting one takes a tenth of a second. */
+const resting = new Map<string, ChildProcess>()
+
 /** A child process that works with one live database (see worker.ts). One call runs at a time, in order. */
 export class WorkerProcess {
   onProgress: (rows: number) => void = () => {}
@@ -29,10 +32,7 @@ export class WorkerProcess {
     this.#path = path
     this.#signal = signal
     signal.throwIfAborted()
-    this.#child = fork(program, [path], {
-      execArgv: ['--no-warnings', `--max-old-space-size=${heapMb}`],
-      stdio: ['pipe', 'ignore', 'pipe', 'ipc'],
-    })
+    this.#child = wake(path) ?? start(path)
     this.#child.on('message', (reply: Reply) => this.#receive(reply))
     this.#child.stderr?.on('data', (text) => {
       this.#lastWords = (this.#lastWords + text).slice(-2000)
@@ -62,6 +62,16 @@ export class WorkerProcess {
     return (await pending.promise) as Result<Name>
   }
 
+  /** Lets go of the database as `close` does; the process stays, for whoever works with this database next. */
+  async rest(): Promise<void> {
+    if (this.#ended) return
+    await this.call('close').catch(() => {})
+    if (this.#ended || resting.has(this.#path)) return this.kill()
+    this.#ended = new EnvError('bug', `${this.#path}: its process was given back`)
+    this.#signal.removeEventListener('abort', this.#abort)
+    rest(this.#path, this.#child)
+  }
+
   /** Lets SQLite close its files as it likes to (a checkpoint, when it is the last), then ends the process. */
   async close(): Promise<void> {
     if (!this.#ended) await this.call('close').catch(() => {})
@@ -71,6 +81,7 @@ export class WorkerProcess {
   /** Ends the process where it stands: nothing is checkpointed or deleted, every lock is free when this is done. */
   async kill(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
+    if (this.#ended?.code === 'bug') return
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return
     // Not by `once` of node:events: that throws when the process could not be spoken to in its last moment.
     const exited = Promise.withResolvers<void>()
@@ -99,4 +110,38 @@ export class WorkerProcess {
     for (const call of this.#calls.values()) call.reject(this.#ended)
     this.#calls.clear()
   }
+}
+
+function start(path: string): ChildProcess {
+  return fork(program, [path], {
+    execArgv: ['--no-warnings', `--max-old-space-size=${heapMb}`],
+    stdio: ['pipe', 'ignore', 'pipe', 'ipc'],
+  })
+}
+
+/** It keeps nobody from ending, and dies with this process. */
+function rest(path: string, child: ChildProcess): void {
+  child.removeAllListeners()
+  child.stderr?.removeAllListeners('data')
+  child.on('error', () => {})
+  child.once('exit', () => {
+    if (resting.get(path) === child) resting.delete(path)
+  })
+  for (const part of partsOf(child)) part?.unref()
+  resting.set(path, child)
+}
+
+function wake(path: string): ChildProcess | undefined {
+  const child = resting.get(path)
+  if (!child) return undefined
+  resting.delete(path)
+  child.removeAllListeners()
+  for (const part of partsOf(child)) part?.ref()
+  return child
+}
+
+type Holding = { ref(): void; unref(): void } | null | undefined
+
+function partsOf(child: ChildProcess): Holding[] {
+  return [child, child.channel, child.stdin as unknown as Holding, child.stderr as unknown as Holding]
 }
