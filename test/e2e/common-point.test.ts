@@ -105,7 +105,7 @@ async function counterIn(record: ServiceRecord, content: MemoryContent, director
   const text = readFileSync(record.type === 'files' ? path.join(into, 'deeper/counter') : first, 'utf8')
   const pattern = {
     files: /^counter (\d+)\n$/,
-    mariadb: /INSERT INTO `counter`.*?'(\d+)'/s,
+    mariadb: /INSERT INTO `counter`.*?\((\d+)\)/s,
     postgres: /^COPY .*counter.*\n(\d+)$/m,
   }[record.type as 'files' | 'mariadb' | 'postgres']
   const found = pattern.exec(text)?.[1]
