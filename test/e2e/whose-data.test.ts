@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { makeLibraryProject } from '../support/library-project.ts'
 import { makeProject, Project } from '../support/project.ts'
 import { start } from '../support/running.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -72,5 +73,29 @@ describe('two work trees that share data', () => {
       status: 3,
       stderr: expect.stringContaining('the data in uploads is that of main, and second is checked out'),
     })
+  })
+})
+
+describe('two clones that share databases', () => {
+  test.each([
+    ['shop', 'MariaDB'],
+    ['books', 'PostgreSQL'],
+  ])('exclude each other by what is in the server (%s, %s)', async (service) => {
+    const { project, state } = await makeLibraryProject()
+    await project.ok('snapshot')
+    const second = new Project(path.join(await temporaryDirectory(), 'second'), project.home)
+    await project.git('clone', '-q', project.directory, second.directory)
+    copyFileSync(project.path('.git-env.local'), second.path('.git-env.local'))
+    await second.ok('init')
+    const good = state()
+    const running = start(project, ['restore', '--yes'], { at: 'swap: held', ms: 2500 })
+    await running.at('snapshot: point taken')
+    expect(await second.run(['snapshot', '--only', service])).toMatchObject({
+      status: 7,
+      stderr: expect.stringMatching(/^error: .*git-env.*\nhint: /),
+    })
+    expect((await running.ended).status).toBe(0)
+    expect(state()).toBe(good)
+    expect(await second.run(['snapshot', '--only', service])).toMatchObject({ status: 0 })
   })
 })
