@@ -5,6 +5,8 @@ import { configFileName } from './config-file.ts'
 import { EnvError } from './errors.ts'
 
 const defaultRetentionDays = 14
+/** An index of a large shop takes its time. */
+const defaultRebuildSeconds = 3600
 
 /** One service or mount as configured; `settings` are what its driver's schema gave. */
 export type ServiceConfig = {
@@ -14,9 +16,20 @@ export type ServiceConfig = {
   readonly settings: Readonly<Record<string, Json>>
 }
 
+/** A service that is not stored: a command builds it again after a restore, from what was restored. */
+type Rebuild = {
+  readonly name: string
+  /** Only a word for people: it needs no driver. */
+  readonly type: string
+  readonly command: readonly string[]
+  readonly limitSeconds: number
+}
+
 /** What `.git-env.yaml` says. Services and mounts share one space of names, ordered by name. */
 export type Config = {
   readonly services: readonly ServiceConfig[]
+  /** Ordered by name. */
+  readonly rebuilds: readonly Rebuild[]
   /** By branch and service: names of data that do not follow the pattern with `{env}`. */
   readonly names: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly hooks: Hooks
@@ -51,6 +64,12 @@ const command = v.pipe(
   ),
   v.minLength(1, 'a command has at least one word'),
 )
+
+/** Of a service that is rebuilt; what else is said of it (a url, say) is for people and for the day when it is stored. */
+const rebuildKeys = v.looseObject({
+  rebuild: command,
+  limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), defaultRebuildSeconds),
+})
 
 const root = v.strictObject({
   services: v.optional(v.nullable(v.record(name, v.looseObject({ type: v.string('a service needs a `type`') })))),
@@ -91,9 +110,10 @@ export async function parseConfig(
   if (!parsed.success) return fail(parsed.issues, [])
 
   const services: ServiceConfig[] = []
+  const rebuilds: Rebuild[] = []
   const add = async (kind: 'service' | 'mount', key: string, type: string, settings: Record<string, unknown>) => {
     const path = [kind === 'service' ? 'services' : 'mounts', key]
-    if (services.some((service) => service.name === key)) {
+    if ([...services, ...rebuilds].some((service) => service.name === key)) {
       throw at(lines, offsetOf(document.contents, path), `the name ${key} is taken by a service`, fileName)
     }
     if (!schemaOf) {
@@ -108,20 +128,28 @@ export async function parseConfig(
     services.push({ name: key, kind, type, settings: checked.output as Record<string, Json> })
   }
   for (const [key, { type, ...settings }] of Object.entries(parsed.output.services ?? {})) {
-    await add('service', key, type, settings)
+    if (!('rebuild' in settings)) {
+      await add('service', key, type, settings)
+      continue
+    }
+    const checked = v.safeParse(rebuildKeys, settings)
+    if (!checked.success) return fail(checked.issues, ['services', key])
+    rebuilds.push({ name: key, type, command: checked.output.rebuild, limitSeconds: checked.output.limit })
   }
   for (const [key, mount] of Object.entries(parsed.output.mounts ?? {})) {
     await add('mount', key, 'files', typeof mount === 'string' ? { path: mount } : mount)
   }
   const names = parsed.output.env ?? {}
   for (const [branch, given] of Object.entries(names)) {
-    const unknown = Object.keys(given).find((key) => !services.some((service) => service.name === key))
+    const known = [...services, ...rebuilds]
+    const unknown = Object.keys(given).find((key) => !known.some((service) => service.name === key))
     if (unknown === undefined) continue
     const offset = offsetOf(document.contents, ['env', branch, unknown])
     throw at(lines, offset, `env.${branch}.${unknown}: there is no service of this name`, fileName)
   }
   return {
     services: services.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    rebuilds: rebuilds.sort((a, b) => (a.name < b.name ? -1 : 1)),
     names,
     hooks: (parsed.output.hooks ?? {}) as Hooks,
     retentionDays: parsed.output.retention?.days ?? defaultRetentionDays,

@@ -13,9 +13,10 @@ export type Staged = {
 export type SwapState = 'before' | 'between' | 'after'
 
 /**
- * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, hold, lastCapture, forward, readBack, release, discard.
- * After a crash `inspect` decides which of them are left. On the way back nothing is prepared; `lastCapture` and `readBack` of several targets
- * run side by side.
+ * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, stop, hold, lastCapture, forward, readBack, release, start,
+ * discard.
+ * After a crash `inspect` decides which of them are left. On the way back nothing is prepared; `lastCapture` and `readBack` of several
+ * targets run side by side.
  *
  * Laws:
  * - `inspect` finds the state by looking at the target, and changes nothing.
@@ -27,6 +28,11 @@ export interface Swap {
   inspect(): Promise<SwapState>
   /** Before any target is held: connects and does ahead what would make writers wait longer. Writers go on. */
   prepare?(): Promise<void>
+  /**
+   * Where making writers wait takes seconds: stops the service, before any other target is held. From here on it is started again whatever happens, also
+   * when this process dies in any way, but never on a mixture.
+   */
+  stop?(): Promise<void>
   /** Makes writers wait, where the target can; or throws `busy` naming who is in the way. */
   hold(limitMs: number): Promise<void>
   /**
@@ -41,6 +47,8 @@ export interface Swap {
   readBack(): Promise<void>
   /** Lets writers go on. */
   release(): Promise<void>
+  /** After `release`, also after a way back: starts what `stop` stopped. */
+  start?(): Promise<void>
   /** Drops what was staged and set aside, and nothing else. */
   discard(): Promise<void>
 }

@@ -75,6 +75,8 @@ export type ServiceContext = {
   readonly nameHere: string | undefined
   /** What `${NAME}` stands for: from the process's environment, else from the project's local file. Often a secret. */
   readonly variable: (name: string) => string | undefined
+  /** What commands that the configuration names run with. */
+  readonly commands: CommandSurroundings
   /** The work tree's top folder, absolute, real path. */
   readonly projectDirectory: string
   /** The Git common dir and the store: no mount may lie in one of them. */
@@ -87,6 +89,13 @@ export type ServiceContext = {
   readonly foreign: ReadonlySet<string>
   readonly trace: Trace
   readonly signal: AbortSignal
+}
+
+export type CommandSurroundings = {
+  /** The process's own environment, and what the local file adds. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Values from the local file: none of them is ever shown. */
+  readonly secrets: readonly string[]
 }
 
 export type Probe = {
@@ -139,6 +148,8 @@ export interface Service {
   swap(staged: Staged, source?: ContentSource): ServiceSwap
   /** Drops what a staging that was cut short left behind for the restore `id`; nothing when there is nothing. */
   sweep(id: string): Promise<void>
+  /** What people should know of what was done with it until now, although it is done: a command that did not work, say. */
+  warnings?(): readonly string[]
   close(): Promise<void>
 }
 
@@ -158,8 +169,15 @@ export type CaptureOptions = {
   readonly progress: (bytes: number) => void
 }
 
-/** One capture, in this order: hold, point, release, copy, close. `close` may come at any time and releases. */
+/** One capture, in this order: stop, hold, point, release, start, copy, close. `close` may come at any time, releases and starts. */
 export interface Capture {
+  /**
+   * Where making writers wait takes seconds: stops the service. Called before any other is held, so that nobody else waits for it; left out, the
+   * capture is `live`. From here on it is started again whatever happens, also when this process dies in any way.
+   */
+  stop?(): Promise<void>
+  /** After `release`: reads what must be read while nobody writes, and starts the service again. */
+  start?(): Promise<void>
   /**
    * One attempt to make writers wait: within the limit, a few times 10 ms, or throws `busy` naming who is in the way. After it has thrown nobody
    * waits, and it can be called again: whoever calls tries again with growing pauses.

@@ -16,8 +16,10 @@ export function consentLines(
 ): string[] {
   const lines = config.services.flatMap((service) => [
     ...outsideLines(service, config, directory),
+    ...commandLines(service),
     ...serverLines(service, variable),
   ])
+  for (const { name, command } of config.rebuilds) lines.push(`${name} is rebuilt by a command: ${command.join(' ')}`)
   for (const [name, words] of Object.entries(config.hooks)) lines.push(`the ${name} hook runs: ${words.join(' ')}`)
   if (config.store !== undefined) lines.push(`the store: ${path.resolve(directory, config.store)}`)
   return lines
@@ -46,6 +48,14 @@ function outsideLines({ name, settings }: ServiceConfig, { names }: Config, dire
     const resolved = path.resolve(directory, target)
     const isOutside = resolved !== directory && !resolved.startsWith(`${directory}/`)
     return isOutside ? [`${name} lies outside the project${where}: ${resolved}`] : []
+  })
+}
+
+/** Of services that are stopped, dumped or restored by commands of the project's own. */
+function commandLines({ name, settings }: ServiceConfig): string[] {
+  return ['stop', 'start', 'dump', 'restore'].flatMap((key) => {
+    const words = settings[key]
+    return Array.isArray(words) ? [`to ${key} ${name} it runs: ${words.join(' ')}`] : []
   })
 }
 

@@ -16,6 +16,8 @@ export type Captured = {
 export type CaptureRequest = {
   readonly damage: 'keep' | 'refuse'
   readonly live: boolean
+  /** Whether services may be stopped that can be held in no other way; else those are taken `live`. */
+  readonly stop?: boolean
   /** The project's own hooks around the common point; none where that is taken for ourselves alone. */
   readonly freeze?: Freeze | undefined
 }
@@ -42,17 +44,24 @@ export async function capture(
         }),
       )
     }
-    const { heldMicros, skewMicros } = await whileFrozen(ports, request, () =>
-      mark(captures, request.live, ports.signal),
-    )
-    ports.trace('snapshot: point taken')
-    ports.progress.phase('copying')
-    const records = await copyAll(captures)
+    const { heldMicros, skewMicros, copying } = await whileFrozen(ports, request, async () => {
+      if (request.stop && !request.live) await stopAll(captures)
+      const marked = await mark(captures, request.live, ports.signal)
+      ports.trace('snapshot: point taken')
+      ports.progress.phase('copying')
+      const copying = copyAll(captures)
+      // Whoever waits for it is told when it fails, not the process.
+      copying.catch(() => {})
+      await Promise.allSettled(captures.map((each) => each.start?.()))
+      return { ...marked, copying }
+    })
+    const records = await copying
     ports.signal.throwIfAborted()
     const level = lowest(records.map((record) => record.level))
     return { services: records, consistency: { level, heldMicros, skewMicros } }
   } finally {
     await Promise.allSettled(captures.map((each) => each.close()))
+    for (const text of services.flatMap((service) => service.warnings?.() ?? [])) ports.progress.warn(text)
   }
 }
 
@@ -64,6 +73,13 @@ async function whileFrozen<T>(ports: Ports, { live, freeze }: CaptureRequest, wo
     const failure = await frozen?.thaw()
     if (failure !== undefined) ports.progress.warn(failure)
   }
+}
+
+/** All have ended when this does, also when one failed: what is being stopped must not be started meanwhile. */
+async function stopAll(captures: readonly Capture[]): Promise<void> {
+  const outcomes = await Promise.allSettled(captures.map((each) => each.stop?.()))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed) throw failed.reason
 }
 
 /** The only part during which an application may wait. */

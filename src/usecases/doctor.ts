@@ -21,7 +21,15 @@ export type Finding = {
 
 /** `git env doctor`: looks at all that a snapshot or a restore will need, and changes nothing. */
 export async function doctor(workspace: ConfiguredWorkspace): Promise<readonly Finding[]> {
-  const checks = [checkConsent, checkLocalFile, checkStore, checkServices, checkUnfinished, checkActivity]
+  const checks = [
+    checkConsent,
+    checkLocalFile,
+    checkStore,
+    checkServices,
+    checkRebuilds,
+    checkUnfinished,
+    checkActivity,
+  ]
   const findings: Finding[] = []
   for (const check of checks) {
     try {
@@ -100,6 +108,14 @@ async function checkServices(workspace: ConfiguredWorkspace): Promise<Finding[]>
     await closeAll(services)
   }
   return findings
+}
+
+async function checkRebuilds({ config }: ConfiguredWorkspace): Promise<Finding[]> {
+  return config.rebuilds.map(({ name, command }) => ({
+    subject: name,
+    level: 'ok',
+    text: `not stored; rebuilt after a restore by ${command.join(' ')}`,
+  }))
 }
 
 function findingsOf({ name }: Service, { presence, summary, rung, advice, warnings }: Probe): Finding[] {

@@ -1,7 +1,7 @@
 import type { Hooks } from '../domain/config.ts'
 import { EnvError } from '../domain/errors.ts'
 import { armCommand, type CommandOptions, runCommand } from '../system/run-command.ts'
-import type { ConfiguredWorkspace } from './workspace.ts'
+import { type ConfiguredWorkspace, ownVariables } from './workspace.ts'
 
 /** No hook may take longer, in milliseconds: an application must not stay in maintenance because a command hangs. */
 const limitMs = 60_000
@@ -50,7 +50,38 @@ export function refuseUnallowed(workspace: ConfiguredWorkspace, name: keyof Hook
   })
 }
 
-function optionsOf({ directory, ports, environment }: ConfiguredWorkspace): CommandOptions {
-  const own = { GIT_ENV_HOOK: '1', GIT_ENV_ENVIRONMENT: environment.name }
-  return { directory, limitMs, environment: { ...ports.variables, ...own } }
+/**
+ * Runs what services are built again by instead of being stored, one after the other. Gives what to tell people of those that did not work: the
+ * restore itself is done.
+ */
+export async function runRebuilds(workspace: ConfiguredWorkspace): Promise<string[]> {
+  const warnings: string[] = []
+  for (const { name, command, limitSeconds } of workspace.config.rebuilds) {
+    const said = `${name} is not up to date: ${command.join(' ')}`
+    if (!workspace.allowed) {
+      warnings.push(`${said} was not run: it needs git env allow; then run it yourself`)
+      continue
+    }
+    workspace.ports.progress.phase(`rebuilding ${name}`)
+    const { failure } = await runCommand(command, { ...optionsOf(workspace), limitMs: limitSeconds * 1000 })
+    if (failure !== undefined) warnings.push(`${said} did not work: ${failure}; when that is mended, run it again`)
+  }
+  return warnings
+}
+
+/** Before anything is touched: what would be refused only at the end. */
+export function refuseUnallowedRebuilds({ config, allowed }: ConfiguredWorkspace): void {
+  const [first] = config.rebuilds
+  if (!first || allowed) return
+  throw new EnvError(
+    'refused',
+    `the configuration wants to rebuild ${first.name} by a command: ${first.command.join(' ')}`,
+    {
+      hint: 'look at it, then: git env allow',
+    },
+  )
+}
+
+function optionsOf(workspace: ConfiguredWorkspace): CommandOptions {
+  return { directory: workspace.directory, limitMs, environment: ownVariables(workspace) }
 }

@@ -122,6 +122,8 @@ export class LocalState {
 }
 
 /** Names all that consent is given to: where services and mounts lie, what would run, and the store. */
-function consentDigest({ services, names, hooks, store }: Config): string {
-  return hash('sha256', canonicalJson({ services, names, hooks, store } as unknown as Json))
+function consentDigest({ services, rebuilds, names, hooks, store }: Config): string {
+  // Without rebuilds as before there were any: consent that was given stays.
+  const rebuilt = rebuilds.length > 0 ? { rebuilds } : {}
+  return hash('sha256', canonicalJson({ services, ...rebuilt, names, hooks, store } as unknown as Json))
 }

@@ -8,7 +8,7 @@ import { decodeTree, displayPath } from '../domain/tree.ts'
 import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
-import { refuseUnallowed } from './hooks.ts'
+import { refuseUnallowed, refuseUnallowedRebuilds } from './hooks.ts'
 import { markerOf, refuseHalfRestored } from './loaded-data.ts'
 import { openReserved } from './reservations.ts'
 import { resolveSnapshot } from './resolve-snapshot.ts'
@@ -79,6 +79,7 @@ export async function planRestore(
   undo: UndoOptions = {},
 ): Promise<RestorePlan> {
   for (const name of ['freeze', 'thaw', 'after-restore'] as const) refuseUnallowed(workspace, name)
+  if (request.what !== 'code') refuseUnallowedRebuilds(workspace)
   const store = await openStore(workspace)
   const snapshot = await resolveSnapshot(workspace.git, workspace.environment, request.snapshot)
   refuseOtherEnvironment(workspace, snapshot, request.to)

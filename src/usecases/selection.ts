@@ -19,13 +19,20 @@ export function selectParts(
   manifest: Manifest,
   request: Pick<RestoreRequest, 'only' | 'what'>,
 ): Selection {
-  const stored = new Set(manifest.services.map((service) => service.name))
+  const rebuilt = new Set(config.rebuilds.map(({ name }) => name))
+  // What is rebuilt now may have been stored then.
+  const stored = new Set(manifest.services.map(({ name }) => name).filter((name) => !rebuilt.has(name)))
   const configured = new Set(config.services.map((service) => service.name))
   const { names, only } = request.only
     ? parseOnly(request.only)
     : { names: [...stored], only: new Map<string, string[]>() }
   const chosen = request.what === 'code' ? [] : names
   for (const name of chosen) {
+    if (rebuilt.has(name)) {
+      throw new EnvError('refused', `${name} is not restored: it is rebuilt by a command after each restore`, {
+        hint: 'run that command yourself, or restore what it is built from',
+      })
+    }
     if (!stored.has(name)) {
       throw new EnvError('not-found', `the snapshot holds no service or mount named ${JSON.stringify(name)}`, {
         hint: `it holds: ${[...stored].join(', ') || 'none'}`,

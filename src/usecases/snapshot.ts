@@ -121,7 +121,8 @@ export async function takeSnapshot(
   const freeze = take.dryRun || take.live ? undefined : freezeOf(workspace)
   const writer = store.writer({ dryRun: take.dryRun })
   try {
-    const captured = await capture(ports, services, writer, { damage: take.damage, live: take.live, freeze })
+    const { damage, live, dryRun } = take
+    const captured = await capture(ports, services, writer, { damage, live, freeze, stop: !dryRun })
     const createdAt = ports.now()
     const manifest: Manifest = {
       version: 1,

@@ -5,7 +5,7 @@ import { enter, type Journal, type JournalState, type Participant } from '../dom
 import type { Swap } from '../domain/swap.ts'
 import type { Service } from '../services/service-driver.ts'
 import { holdLimitMs, holdTogether } from './hold.ts'
-import { runAfterRestore } from './hooks.ts'
+import { runAfterRestore, runRebuilds } from './hooks.ts'
 import { type Bound, keepBefore } from './keep-before.ts'
 import { markerOf, setMarker } from './loaded-data.ts'
 import { openReserved } from './reservations.ts'
@@ -109,9 +109,16 @@ class JournalRun {
       if (this.#journal.state === 'backing') return await this.#goBack()
       if (this.#journal.state === 'done') await this.#settleOrSay()
       return await this.#tidyUp(this.#journal.state === 'settled' ? 'forward' : 'back')
+    } catch (error) {
+      throw await this.#released().then((warnings) => withWarnings(error, warnings))
     } finally {
       await this.#release()
     }
+  }
+
+  async #released(): Promise<readonly string[]> {
+    await this.#release()
+    return this.#services.flatMap((service) => service.warnings?.() ?? [])
   }
 
   async #write(state: JournalState, more: Partial<Journal> = {}): Promise<void> {
@@ -129,6 +136,7 @@ class JournalRun {
 
   async #hold(): Promise<void> {
     if (this.#heldSince !== undefined) return
+    await Promise.allSettled(this.#bound.map(({ swap }) => swap.stop?.())).then(refuseRejected)
     this.#heldSince = await holdTogether(
       this.#bound.map(({ swap }) => swap),
       { limitMs: holdLimitMs, longestAttemptMs: longestSwapAttemptMs, signal: this.#workspace.ports.signal },
@@ -139,10 +147,10 @@ class JournalRun {
   /** Lets writers go on; how long they waited, in microseconds. */
   async #release(): Promise<number> {
     await Promise.allSettled(this.#bound.map(({ swap }) => swap.release()))
-    if (this.#heldSince === undefined) return 0
-    const held = Math.round((performance.now() - this.#heldSince) * 1000)
+    const held = this.#heldSince === undefined ? 0 : Math.round((performance.now() - this.#heldSince) * 1000)
+    if (this.#heldSince !== undefined) this.#workspace.ports.trace('swap: released')
     this.#heldSince = undefined
-    this.#workspace.ports.trace('swap: released')
+    await Promise.allSettled(this.#bound.map(({ swap }) => swap.start?.()))
     return held
   }
 
@@ -280,7 +288,12 @@ class JournalRun {
 
   async #tidyUp(direction: Direction): Promise<Finished> {
     // Before the journal goes: cut short here, the next command runs it again.
-    const failure = direction === 'forward' ? await runAfterRestore(this.#workspace) : undefined
+    const warnings: string[] = []
+    if (direction === 'forward') {
+      if (this.#journal.services.length > 0) warnings.push(...(await runRebuilds(this.#workspace)))
+      const failure = await runAfterRestore(this.#workspace)
+      if (failure !== undefined) warnings.push(failure)
+    }
     for (const { swap } of this.#bound) await swap.discard()
     for (const service of this.#services) await service.sweep(this.#journal.id)
     await this.#workspace.state.removeJournal(this.#journal.id)
@@ -289,9 +302,24 @@ class JournalRun {
       direction,
       journal: this.#journal,
       before: direction === 'forward' ? this.#journal.before : undefined,
-      warnings: failure ? [failure] : [],
+      warnings: [...(await this.#released()), ...warnings],
     }
   }
+}
+
+function refuseRejected(outcomes: readonly PromiseSettledResult<unknown>[]): void {
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
+function withWarnings(error: unknown, warnings: readonly string[]): unknown {
+  if (!(error instanceof EnvError) || warnings.length === 0) return error
+  const { code, message, hint, cause, details } = error
+  return new EnvError(code, [message, ...warnings].join('; '), {
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  })
 }
 
 function inSwapOrder(participants: readonly Participant[]): Participant[] {

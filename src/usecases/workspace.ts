@@ -64,7 +64,7 @@ export async function configure(workspace: Workspace, configText?: string): Prom
 export async function configureForHistory(workspace: Workspace): Promise<ConfiguredWorkspace> {
   const text = await readConfigText(workspace)
   if (/store/.test(text)) return withConfig(workspace, text, undefined)
-  const config = { services: [], names: {}, hooks: {}, retentionDays: 0, store: undefined }
+  const config = { services: [], rebuilds: [], names: {}, hooks: {}, retentionDays: 0, store: undefined }
   return { ...workspace, config, configText: text, allowed: false }
 }
 
@@ -129,16 +129,28 @@ export async function openServices(workspace: ConfiguredWorkspace, names?: reado
   const chosen = config.services.filter((service) => names?.includes(service.name) ?? true)
   const opened: Service[] = []
   try {
-    const others = config.services.filter((service) => service.kind === 'service')
+    const volumes = new Set<string>()
+    for (const { name, kind, type } of config.services) {
+      if (kind === 'service' && (await workspace.ports.loadDriver(type)).kind === 'mount') volumes.add(name)
+    }
     const owned = new Map<string, Service>()
-    for (const service of others) owned.set(service.name, await openService(workspace, service, new Set()))
+    const open = async (services: readonly ServiceConfig[], foreign: ReadonlySet<string>) => {
+      for (const service of services) owned.set(service.name, await openService(workspace, service, foreign))
+    }
+    // What lies in whose folder: services keep what is theirs within a volume, and both within a mount.
+    const others = config.services.filter(({ name, kind }) => kind === 'service' && !volumes.has(name))
+    await open(others, new Set())
+    await open(
+      config.services.filter(({ name }) => volumes.has(name)),
+      volumes.size > 0 ? await foreignPaths(workspace, [...owned.values()]) : new Set(),
+    )
     const foreign = await foreignPaths(workspace, [...owned.values()])
     for (const service of chosen) {
       opened.push(owned.get(service.name) ?? (await openService(workspace, service, foreign)))
       owned.delete(service.name)
     }
     await Promise.all([...owned.values()].map((service) => service.close()))
-    refuseOverlap(opened)
+    refuseOverlap(opened, volumes)
     return opened
   } catch (error) {
     await closeAll(opened)
@@ -161,6 +173,10 @@ async function openService(workspace: ConfiguredWorkspace, config: ServiceConfig
     environmentKey: environment.key,
     nameHere: workspace.config.names[environment.name]?.[config.name],
     variable: (name) => ports.variables[name] ?? local.get(name),
+    commands: {
+      environment: { ...Object.fromEntries(local), ...ownVariables(workspace) },
+      secrets: [...local.values()],
+    },
     projectDirectory: directory,
     forbidden: await Promise.all(forbidden.map((name) => realpath(name).catch(() => name))),
     privateDirectory: state.serviceDirectory(environment.key, config.name),
@@ -169,6 +185,11 @@ async function openService(workspace: ConfiguredWorkspace, config: ServiceConfig
     trace: ports.trace,
     signal: ports.signal,
   })
+}
+
+/** What every command of the project's own runs with. */
+export function ownVariables({ ports, environment }: Workspace): Readonly<Record<string, string | undefined>> {
+  return { ...ports.variables, GIT_ENV_HOOK: '1', GIT_ENV_ENVIRONMENT: environment.name }
 }
 
 /** Tracked files and the files of services: they are not a mount's, even inside it. */
@@ -181,13 +202,16 @@ async function foreignPaths(workspace: Workspace, services: readonly Service[]):
   return paths
 }
 
-function refuseOverlap(services: readonly Service[]): void {
+/** A volume inside a mount stays the volume's, as every service's files do; anything else of this kind is a mistake. */
+function refuseOverlap(services: readonly Service[], volumes: ReadonlySet<string>): void {
   const mounts = services.filter((service) => service.driver.kind === 'mount')
   for (const a of mounts) {
     for (const b of mounts) {
-      const clash = a !== b && a.resources.some((x) => b.resources.some((y) => isWithin(x, y)))
+      const isKept = volumes.has(b.name) && !volumes.has(a.name)
+      const clash = a !== b && !isKept && a.resources.some((x) => b.resources.some((y) => isWithin(x, y)))
       if (clash) {
-        throw new EnvError('usage', `the mount ${b.name} lies inside the mount ${a.name}`, {
+        const kind = (name: string) => `${volumes.has(name) ? 'volume' : 'mount'} ${name}`
+        throw new EnvError('usage', `the ${kind(b.name)} lies inside the ${kind(a.name)}`, {
           hint: `take it out of ${a.name} with exclude, or leave one of them out of ${configFileName}`,
         })
       }

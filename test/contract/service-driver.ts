@@ -14,6 +14,11 @@ export type DriverSample = {
   readonly type: string
   /** What is special about it, where a driver has several: the rights of the user, say. */
   readonly title?: string
+  /**
+   * Its data can be reached by commands alone. So it cannot be held (every capture is `live`), and whether it is there or damaged is for the
+   * commands to say: where they cannot dump it, it is neither captured nor replaced.
+   */
+  readonly opaque?: true
   /** Live data in a new private place, filled, with odd values among it. */
   create(): Promise<LiveSample>
 }
@@ -81,7 +86,7 @@ function describeCapture(sample: DriverSample): void {
     for (const list of [record.streams, record.objects]) {
       expect(list.map((each) => each.name)).toEqual(list.map((each) => each.name).toSorted())
     }
-    expect(record.level).toBe('frozen')
+    expect(record.level).toBe(sample.opaque ? 'live' : 'frozen')
     for (const { content } of record.streams) {
       let bytes = 0
       for await (const part of bench.content.read(content)) bytes += part.length
@@ -104,6 +109,7 @@ function describeCapture(sample: DriverSample): void {
         live: false,
         progress() {},
       })
+      if (steps > 0) await capture.stop?.()
       if (steps > 0) await capture.hold(2000)
       if (steps > 1) await capture.point()
       if (steps > 2) await capture.release()
@@ -141,9 +147,11 @@ export function describeSwap(sample: DriverSample): void {
     const staged = await bench.stage(target)
     expect(await bench.live.fingerprint()).toBe(replaced)
     const swap = await bench.swap(staged)
+    await swap.stop?.()
     await swap.hold(5000)
     await swap.lastCapture()
     await swap.release()
+    await swap.start?.()
     expect(await swap.inspect()).toBe('before')
     await swap.discard()
     expect(await bench.live.fingerprint()).toBe(replaced)
@@ -185,6 +193,23 @@ export function describeSwap(sample: DriverSample): void {
     await third.discard()
     await third.discard()
     expect(await bench.live.fingerprint()).toBe(wanted)
+    expect(await bench.leftOver()).toEqual([])
+  })
+
+  test('what was swapped is taken back by the same process, within the same hold', async () => {
+    const { bench, target, replaced } = await twoStates(sample)
+    const swap = await bench.swap(await bench.stage(target))
+    await swap.prepare?.()
+    await swap.stop?.()
+    await swap.hold(5000)
+    await swap.lastCapture()
+    await swap.forward()
+    await swap.back()
+    expect(await swap.inspect()).toBe('before')
+    await swap.release()
+    await swap.start?.()
+    expect(await bench.live.fingerprint()).toBe(replaced)
+    await swap.discard()
     expect(await bench.leftOver()).toEqual([])
   })
 
@@ -252,6 +277,10 @@ function describePresence(sample: DriverSample): void {
     const target = await bench.capture()
     const wanted = await bench.live.fingerprint()
     await bench.live.remove()
+    if (sample.opaque) {
+      await expect(bench.restore(target)).rejects.toMatchObject({ code: 'unavailable' })
+      return
+    }
     const gone = await bench.live.fingerprint()
     expect((await bench.probe()).presence).toBe('absent')
     const absent = await bench.capture()

@@ -36,6 +36,7 @@ describe('a configuration', () => {
         { name: 'db', kind: 'service', type: 'sqlite', settings: { path: 'a.db' } },
         { name: 'media', kind: 'mount', type: 'files', settings: { path: 'uploads' } },
       ],
+      rebuilds: [],
       names: {},
       hooks: {},
       retentionDays: 14,

@@ -41,6 +41,7 @@ test('a counter that one writer keeps in two databases, in SQLite and in a file 
       environmentKey: 'main-00000000',
       nameHere: undefined,
       variable: () => undefined,
+      commands: { environment: {}, secrets: [] },
       projectDirectory: project,
       forbidden: [],
       privateDirectory: path.join(place, 'private', type),

@@ -121,6 +121,7 @@ test('each right less is a rung less, and doctor says which grant gives the next
     ...bench.context,
     foreign: new Set<string>(),
     variable: () => undefined,
+    commands: { environment: {}, secrets: [] },
     trace() {},
     signal: AbortSignal.timeout(60_000),
   }

@@ -180,6 +180,7 @@ describe('what a configuration may name', () => {
     foreign: new Set<string>(),
     nameHere: undefined,
     variable: () => undefined,
+    commands: { environment: {}, secrets: [] },
     trace() {},
     signal: new AbortController().signal,
   })

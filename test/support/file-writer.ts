@@ -1,14 +1,17 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import type { SampleWriter } from '../contract/service-driver.ts'
 
-/** A process that makes files `written/1`, `written/2`, … and reports each when it is whole and durable. It makes the folder when it is gone. */
-export async function startFileWriter(root: string): Promise<SampleWriter> {
-  const child = fork(fileURLToPath(import.meta.url), ['write', root], { execArgv: ['--no-warnings'] })
+/**
+ * A process that makes files `written/1`, `written/2`, … and reports each when it is whole and durable. It makes the folder when it is gone. With `control` it stands still
+ * while the file `stopped` is in that folder; while it does not, it has `writing` there.
+ */
+export async function startFileWriter(root: string, control = ''): Promise<SampleWriter> {
+  const child = fork(fileURLToPath(import.meta.url), ['write', root, control], { execArgv: ['--no-warnings'] })
   const acknowledged: number[] = []
   child.on('message', (number: number) => acknowledged.push(number))
   const exited = once(child, 'exit')
@@ -35,13 +38,14 @@ export function writtenFiles(root: string): number[] {
   }
 }
 
-async function write(root: string): Promise<void> {
+async function write(root: string, control: string): Promise<void> {
   let stopping = false
   process.once('message', () => {
     stopping = true
   })
   process.once('disconnect', () => process.exit())
   for (let number = 1; !stopping; number++) {
+    if (control !== '') await untilStarted(control)
     try {
       mkdirSync(path.join(root, 'written'), { recursive: true })
       const descriptor = openSync(path.join(root, 'written', String(number)), 'wx')
@@ -55,7 +59,18 @@ async function write(root: string): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
+  if (control !== '') rmSync(path.join(control, 'writing'), { force: true })
   process.disconnect()
 }
 
-if (process.argv[2] === 'write' && process.send) await write(process.argv[3]!)
+async function untilStarted(control: string): Promise<void> {
+  const writing = path.join(control, 'writing')
+  for (;;) {
+    closeSync(openSync(writing, 'w'))
+    if (!existsSync(path.join(control, 'stopped'))) return
+    rmSync(writing)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+if (process.argv[2] === 'write' && process.send) await write(process.argv[3]!, process.argv[4]!)

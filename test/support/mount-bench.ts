@@ -53,6 +53,7 @@ export class MountBench {
       foreign: new Set(),
       nameHere: undefined,
       variable: () => undefined,
+      commands: { environment: process.env, secrets: [] },
       trace() {},
       signal: new AbortController().signal,
       ...this.#options.context,

@@ -7,7 +7,7 @@ import { MemoryContent } from './memory-content.ts'
 
 /** What a process of its own, perhaps of another user, shall do with a mount. */
 export type MountJob = {
-  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable'>
+  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable' | 'commands'>
 } & (
   | {
       readonly task: 'forward' | 'back'
@@ -34,7 +34,9 @@ process.once('message', async (job: MountJob) => {
   }
   const signal = new AbortController().signal
   const variable = () => undefined
-  const service = await files.open({ path: 'media' }, { ...job.context, foreign: new Set(), variable, trace, signal })
+  const commands = { environment: {}, secrets: [] }
+  const context = { ...job.context, foreign: new Set<string>(), variable, commands, trace, signal }
+  const service = await files.open({ path: 'media' }, context)
   if (job.task === 'stage') await stage(service, job)
   else await service.swap(job.staged)[job.task]()
   process.disconnect()

@@ -6,6 +6,7 @@ import type { Staged } from '../../src/domain/swap.ts'
 import { loadDriver } from '../../src/services/registry.ts'
 import type { Service, ServiceSwap } from '../../src/services/service-driver.ts'
 import type { DriverSample, LiveSample } from '../contract/service-driver.ts'
+import { compiledEnvironment } from './compiled.ts'
 import { MemoryContent } from './memory-content.ts'
 import { type SwapJob, startSwapProcess } from './swap-process.ts'
 import { temporaryDirectory } from './temporary.ts'
@@ -54,7 +55,8 @@ export class ServiceBench {
     const driver = await loadDriver(this.#type)
     const signal = new AbortController().signal
     const variable = (name: string) => process.env[name]
-    const context = { ...this.context, foreign: new Set<string>(), variable, trace() {}, signal }
+    const commands = { environment: compiledEnvironment, secrets: [] }
+    const context = { ...this.context, foreign: new Set<string>(), variable, commands, trace() {}, signal }
     const service = await driver.open(this.live.config, context)
     this.#services.push(service)
     return service
@@ -68,9 +70,11 @@ export class ServiceBench {
     const service = await this.service()
     const capture = await service.capture(this.content, { damage, live: false, progress() {} })
     try {
+      await capture.stop?.()
       await capture.hold(5000)
       await capture.point()
       await capture.release()
+      await capture.start?.()
       const [record] = await Promise.all([capture.copy(), meanwhile()])
       return record
     } finally {
@@ -99,12 +103,14 @@ export class ServiceBench {
   /** What is left of a swap, from any state to `after`. */
   async finish(swap: ServiceSwap): Promise<void> {
     await swap.prepare?.()
+    await swap.stop?.()
     await swap.hold(5000)
     if ((await swap.inspect()) !== 'after') await swap.lastCapture()
     await swap.forward()
     expect(await swap.inspect()).toBe('after')
     await swap.readBack()
     await swap.release()
+    await swap.start?.()
   }
 
   /** A whole restore; gives the record of what it replaced. */

@@ -12,7 +12,7 @@ import { MemoryContent } from './memory-content.ts'
 export type SwapJob = {
   readonly type: string
   readonly config: Readonly<Record<string, unknown>>
-  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable'>
+  readonly context: Omit<ServiceContext, 'trace' | 'signal' | 'foreign' | 'variable' | 'commands'>
   readonly staged: Staged
   /** What the target holds, for a driver that finds more to stage: chunks by name, in base64. */
   readonly chunks?: Readonly<Record<string, string>>
@@ -63,21 +63,32 @@ async function run(job: SwapJob): Promise<void> {
   flushCompileCache()
   const signal = new AbortController().signal
   const variable = (name: string) => process.env[name]
-  const service = await driver.open(job.config, { ...job.context, foreign: new Set(), variable, trace, signal })
+  const commands = { environment: compiledEnvironment, secrets: [] }
+  const service = await driver.open(job.config, {
+    ...job.context,
+    foreign: new Set(),
+    variable,
+    commands,
+    trace,
+    signal,
+  })
   if (job.task === 'hold for a capture') {
     const capture = await service.capture(new MemoryContent(), { damage: 'keep', live: false, progress() {} })
+    await capture.stop?.()
     await capture.hold(5000)
     await capture.point()
     return say({ held: true })
   }
   const swap = service.swap(job.staged, MemoryContent.of(job.chunks ?? {}))
   if (job.task === 'swap') await swap.prepare?.()
+  await swap.stop?.()
   await swap.hold(5000)
   if (job.task === 'hold for a swap') return say({ held: true })
   await say({ staged: await swap.lastCapture() })
   await swap.forward()
   await swap.readBack()
   await swap.release()
+  await swap.start?.()
   await service.close()
 }
 

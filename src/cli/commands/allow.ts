@@ -8,7 +8,7 @@ export const define: DefineCommand = (command, context) => {
       'after',
       `
 A configuration comes with the repository and may be a stranger's. What leads out of the project (a mount
-elsewhere, a store of its own, a server on another machine) and what runs a command (hooks, \`run:\`) is used only after this command;
+elsewhere, a store of its own, a server on another machine) and what runs a command (hooks, \`run:\`, \`rebuild:\`, volumes, commands) is used only after this command;
 after a change of the configuration, only once it was given again.`,
     )
     .action(async () => {

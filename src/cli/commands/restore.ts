@@ -128,6 +128,10 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
     const text = `${plural(added + changed + removed, 'file')} to change${aside}`
     rows.push(['code', text, ''])
   }
+  if (parts.length > 0) {
+    for (const { name, command } of plan.workspace.config.rebuilds)
+      rows.push([name, `rebuilt by ${command.join(' ')}`, ''])
+  }
   for (const row of columns(rows)) output.line(row)
   for (const name of plan.moved)
     output.warn(

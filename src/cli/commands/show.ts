@@ -50,4 +50,6 @@ function printService(output: Output, record: ServiceRecord): void {
   for (const name of record.live.slice(0, 10)) output.line(`  live: ${printable(name)}`)
   if (record.live.length > 10) output.line(`  and ${formatCount(record.live.length - 10)} more`)
   if (record.kind === 'mount') output.line(`  ${plural(record.files, 'file')}, ${formatBytes(record.bytes)}`)
+  const stopped = record.facts['stoppedMicros']
+  if (typeof stopped === 'number') output.line(`  stopped for ${formatMicros(stopped)}`)
 }

@@ -5,16 +5,30 @@ import type { Capture, CaptureOptions } from '../service-driver.ts'
 import { type AtPoint, PointView } from './at-point.ts'
 import { describe, fileEntry, type Known, Seen } from './captured.ts'
 import { ChangeWatch } from './change-watch.ts'
+import { type CloneFile, Clones } from './clones.ts'
 import { type CacheLine, ContentCache, ContentCacheWriter, cacheLine, isOf, parseCacheLine } from './content-cache.ts'
 import { FileClock, identityOf, isClearlyBefore } from './identity.ts'
 import { type Mount, shown } from './mount.ts'
 import { type ByteTaker, readStable, takeInto } from './read-file.ts'
 import { absentRecord, ListingWriter, treeRecord, unsupportedFacts } from './record.ts'
 import { refuseRuin } from './ruin.ts'
-import { type LiveEntry, Pauses, walk } from './walk.ts'
+import { type LiveEntry, linkTarget, lstat, Pauses, type WalkNotes, walk } from './walk.ts'
 
 /** What has changed so shortly before it was read ahead is looked at again at the point: it is likely to change again right after it. */
 const recentNs = 10_000_000_000n
+
+/** What a capture keeps of a folder in which nobody writes for a moment. */
+type Kept = {
+  readonly entries: readonly LiveEntry[]
+  readonly unsupported: string[]
+  readonly clones: Clones
+  /** Cloned files that somebody wrote to meanwhile. */
+  readonly moved: Set<string>
+}
+
+function unsupportedNotes(names: string[]): WalkNotes {
+  return { unsupported: (path, kind) => void names.push(`${shown(path)} (${kind})`) }
+}
 
 /**
  * A mount cannot make its writers wait. So nearly all is read ahead of the point; at the point, while the writers of databases wait, what is
@@ -36,6 +50,8 @@ export class FilesCapture implements Capture {
   #lookedNs: bigint | undefined
   /** The system tells when files were made; where it cannot, it gives their ctime or nothing. */
   #knowsBirths = false
+  #isStill = false
+  #kept: Kept | undefined
   #reads = 0
   #stamp = 0n
 
@@ -60,12 +76,54 @@ export class FilesCapture implements Capture {
     return capture
   }
 
+  /** From now on nobody writes. */
+  async still(): Promise<void> {
+    this.#isStill = true
+    this.#watch.close()
+    // What was written last must show as of before the point.
+    await this.#clock.settle(this.#clock.nowNs())
+  }
+
+  /**
+   * While nobody writes: keeps all that the copy needs, so that writers can go on before that is made. False where files cannot be cloned without
+   * copying them.
+   */
+  async keep(clone: CloneFile): Promise<boolean> {
+    const clones = new Clones(this.#mount, clone)
+    const unsupported: string[] = []
+    const entries: LiveEntry[] = []
+    this.#kept = { entries, unsupported, clones, moved: new Set() }
+    for (const found of walk(this.#mount, unsupportedNotes(unsupported))) {
+      await this.#pauses.due()
+      const isLink = found.type === 'symlink'
+      const entry = isLink ? { ...found, target: linkTarget(this.#mount, found.path) } : found
+      entries.push(entry)
+      if (entry.type !== 'file' || entry.link !== undefined || this.#isKnown(entry)) continue
+      if (clones.add(entry.path)) continue
+      clones.remove()
+      this.#kept = undefined
+      return false
+    }
+    // Somebody wrote all the same: what was cloned is not of one moment.
+    for (const { path, stat } of entries) {
+      if (clones.of(path) === undefined) continue
+      const now = lstat(this.#mount, path)
+      if (!now || identityOf(now) !== identityOf(stat)) this.#kept.moved.add(path)
+    }
+    return true
+  }
+
+  #isKnown({ path, stat }: LiveEntry): boolean {
+    const ahead = this.#ahead.get(path)
+    return ahead !== undefined && isOf(ahead, identityOf(stat))
+  }
+
   /** Nobody waits: see the class. */
   async hold(): Promise<void> {}
 
   async point(): Promise<void> {
     this.#pointNs = this.#clock.nowNs()
-    if (this.#options.live) return
+    if (this.#options.live || this.#isStill) return
     const changed = await this.#watch.changed()
     this.#view = PointView.take(this.#mount, this.#watch, changed, (path) => this.#ahead.get(path))
     this.#lookedNs = this.#clock.nowNs()
@@ -75,6 +133,7 @@ export class FilesCapture implements Capture {
 
   async close(): Promise<void> {
     this.#watch.close()
+    this.#kept?.clones.remove()
   }
 
   async #readAhead(): Promise<void> {
@@ -125,8 +184,7 @@ export class FilesCapture implements Capture {
     const listing = new ListingWriter()
     const cache = new ContentCacheWriter()
     const seen = new Seen()
-    const unsupported: string[] = []
-    const notes = { unsupported: (path: string, kind: string) => unsupported.push(`${shown(path)} (${kind})`) }
+    const unsupported: string[] = this.#kept?.unsupported ?? []
     const listGone = async (path?: string) => {
       for (const { path: gone, was } of this.#view.goneBefore(path)) {
         this.#ahead.delete(gone)
@@ -135,7 +193,7 @@ export class FilesCapture implements Capture {
         else seen.live.push(gone)
       }
     }
-    for (const found of walk(this.#mount, notes)) {
+    for (const found of this.#kept?.entries ?? walk(this.#mount, unsupportedNotes(unsupported))) {
       await this.#pauses.due()
       this.#refuseRuin(found)
       await listGone(found.path)
@@ -196,8 +254,23 @@ export class FilesCapture implements Capture {
     was: AtPoint | undefined,
   ): Promise<Known | undefined> {
     if (was) return this.#knownAtPoint(was)
-    if (ahead === undefined || !isOf(ahead, identityOf(entry.stat))) return this.#read(entry)
+    if (ahead === undefined || !isOf(ahead, identityOf(entry.stat))) return this.#readClone(entry) ?? this.#read(entry)
     return { ...parseCacheLine(ahead), trusted: true, stable: true }
+  }
+
+  /** Its clone holds what the file held when it was looked at. */
+  #readClone({ path, stat }: LiveEntry): Promise<Known | undefined> | undefined {
+    const { clones, moved } = this.#kept ?? {}
+    const name = clones?.of(path)
+    if (!clones || name === undefined) return undefined
+    const stable = !moved?.has(path)
+    const trusted = stable && this.#isOfPoint(stat.ctimeNs)
+    return readStable(clones.mount, name, this.#take).then((result) => {
+      if (!result) return undefined
+      this.#options.progress(result.content.bytes)
+      const { content, sparse } = result
+      return { identity: identityOf(stat), content, sparse, stable, trusted, stat }
+    })
   }
 
   async #knownAtPoint({ stat, held }: AtPoint): Promise<Known> {

@@ -56,7 +56,7 @@ export function describe(mount: Mount, entry: LiveEntry, known: Known | undefine
   const stat = known?.stat ?? entry.stat
   const meta = { path, type, ...metadataOf(stat) }
   if (type === 'symlink') {
-    const target = linkTarget(mount, path)
+    const target = entry.target ?? linkTarget(mount, path)
     return target === undefined ? undefined : { ...meta, target }
   }
   if (type === 'directory') return meta

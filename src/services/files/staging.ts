@@ -57,9 +57,9 @@ export async function stageFiles(
   mount: Mount,
   target: ServiceRecord,
   live: ServiceRecord,
-  options: StageOptions,
+  options: StageOptions & { readonly beside?: boolean },
 ): Promise<Staged> {
-  const area = await makeArea(mount, options.id, isBeside(mount, target))
+  const area = await makeArea(mount, options.id, isBeside(mount, target) || options.beside === true)
   mount.trace('files: staging area made')
   const start = {
     version: 1,
@@ -93,7 +93,8 @@ function isBeside(mount: Mount, { presence }: ServiceRecord): boolean {
   })
 }
 
-function mayWriteIn(folder: string): boolean {
+/** Whether this user may make and move entries of the folder. */
+export function mayWriteIn(folder: string): boolean {
   try {
     accessSync(folder, constants.W_OK | constants.X_OK)
     return true

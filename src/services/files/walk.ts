@@ -10,6 +10,8 @@ export type LiveEntry = {
   readonly stat: BigIntStats
   /** Of a file with several names: the first of them in this walk, when it is not this one. */
   readonly link: string | undefined
+  /** Of a symlink that was looked at already: where it points to. */
+  readonly target?: string | undefined
 }
 
 /** What a walk found besides its entries. */

@@ -6,7 +6,7 @@ import { type DatabaseDigest, type DigestedCopy, digestCopy, openCopy } from './
 import { fsyncPath, LiveDatabase, type Opened } from './live.ts'
 import { type Look, look, type Piece, piecesAt } from './pieces.ts'
 import { rehearse } from './rehearsal.ts'
-import { type Rewritten, rewriteInPlace } from './rewrite.ts'
+import { forgetRewrite, type Rewritten, rewriteInPlace } from './rewrite.ts'
 import { isCorrupt, sqliteError } from './sqlite-error.ts'
 
 export type Examined = {
@@ -146,6 +146,7 @@ export class Operations {
   /** Ends the hold. */
   commit(): void {
     this.#opened().commit()
+    forgetRewrite(this.#opened().writer)
     this.#last = undefined
     this.#ahead = undefined
   }

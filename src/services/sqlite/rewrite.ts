@@ -48,6 +48,13 @@ export function rewriteInPlace(live: DatabaseSync, rewrite: Rewrite): Rewritten 
   return { tables: changed.map((row) => row.name), rows }
 }
 
+/** Once it is committed or given up: the same connection may have to take it back. */
+export function forgetRewrite(live: DatabaseSync): void {
+  live.exec('DROP TABLE IF EXISTS temp.desired; DROP TABLE IF EXISTS temp.wanted')
+  const attached = live.prepare(`SELECT 1 FROM pragma_database_list WHERE name = 'goal'`).get()
+  if (attached) live.exec('DETACH goal')
+}
+
 function attach(live: DatabaseSync, goal: string): void {
   const attached = live.prepare(`SELECT 1 FROM pragma_database_list WHERE name = 'goal'`).get()
   if (attached) throw new EnvError('bug', 'a copy is attached to the live database already')

@@ -11,6 +11,9 @@ import { findProgram } from './install.ts'
 export type MariadbServer = {
   readonly socketPath: string
   readonly pid: number
+  /** Its data folder, and the words that start a server on it. */
+  readonly data: string
+  readonly words: readonly string[]
   /** Resolves when the server and its folder are gone. */
   readonly ended: Promise<void>
   /** After it was killed: on the same data. */
@@ -109,6 +112,8 @@ export async function startMariadb({
   await untilReady(connect, folder)
   return {
     socketPath,
+    data,
+    words: [server, ...words],
     get pid() {
       return pid
     },
