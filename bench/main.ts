@@ -6,15 +6,17 @@ import { benchFreeze } from './freeze.ts'
 import { benchLog } from './log.ts'
 import { benchMariadb } from './mariadb.ts'
 import { benchPostgres } from './postgres.ts'
+import { benchRabbitmq } from './rabbitmq.ts'
 import { benchSnapshot } from './snapshot.ts'
 
-/** `npm run bench [snapshot|edits|log|mariadb|postgres|freeze]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
+/** `npm run bench [snapshot|edits|log|mariadb|postgres|rabbitmq|freeze]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
 const benches = {
   snapshot: benchSnapshot,
   edits: benchEdits,
   log: benchLog,
   mariadb: benchMariadb,
   postgres: benchPostgres,
+  rabbitmq: benchRabbitmq,
   freeze: benchFreeze,
 }
 

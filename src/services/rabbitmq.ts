@@ -1,0 +1,121 @@
+import * as v from 'valibot'
+import type { ContentSink } from '../domain/content.ts'
+import type { ServiceRecord } from '../domain/manifest.ts'
+import type { Staged } from '../domain/swap.ts'
+import { type Broker, brokerOf } from './rabbitmq/broker.ts'
+import { VhostCapture } from './rabbitmq/capture.ts'
+import { exportVhost } from './rabbitmq/export.ts'
+import { Link } from './rabbitmq/link.ts'
+import { probeVhost } from './rabbitmq/probe.ts'
+import { readMarker, reserveVhost, writeMarker } from './rabbitmq/reservation.ts'
+import { stageVhost } from './rabbitmq/stage.ts'
+import { sweepVhost, VhostSwap } from './rabbitmq/swap.ts'
+import type {
+  Capture,
+  CaptureOptions,
+  Marker,
+  Probe,
+  Reservation,
+  Service,
+  ServiceContext,
+  ServiceDriver,
+  ServiceSwap,
+  StageOptions,
+} from './service-driver.ts'
+
+const schema = v.strictObject({
+  /** `amqp://user:${PASSWORD}@host/vhost`, `amqps:` with TLS; `cacertfile` and `verify` as RabbitMQ's own clients have them. */
+  url: v.pipe(v.string(), v.minLength(1, 'a url is needed')),
+  /** Where the management plugin listens, when not on the same host at 15672; a user in it takes the place of the other. */
+  management: v.optional(v.string()),
+  /** A command that leads to where the broker is, as a list of words. */
+  run: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'a command has at least one word'))),
+  /** `spend`: messages of quorum queues with a delivery limit are read, which counts as one delivery. */
+  deliveryLimit: v.optional(v.picklist(['leave', 'spend'])),
+})
+
+const rabbitmq: ServiceDriver<typeof schema> = {
+  type: 'rabbitmq',
+  kind: 'service',
+  schema,
+  detect: async (project) => (await import('./detection/find-services.ts')).detectServers(project, ['rabbitmq']),
+  open: async (config, context) => new RabbitmqService(brokerOf(config, context), context),
+  export: exportVhost,
+}
+export default rabbitmq
+
+class RabbitmqService implements Service {
+  readonly name: string
+  readonly driver = rabbitmq
+  readonly resources: readonly string[] = []
+  readonly place: string
+  readonly #broker: Broker
+  readonly #context: ServiceContext
+  readonly #links: Link[] = []
+
+  constructor(broker: Broker, context: ServiceContext) {
+    this.name = context.name
+    this.place = broker.place
+    this.#broker = broker
+    this.#context = context
+  }
+
+  async probe(): Promise<Probe> {
+    return this.#with(probeVhost)
+  }
+
+  async reserve(): Promise<Reservation> {
+    return reserveVhost(this.#link())
+  }
+
+  async marker(): Promise<Marker | undefined> {
+    return this.#with(readMarker)
+  }
+
+  async setMarker(marker: Marker): Promise<void> {
+    return this.#with((link) => writeMarker(link, marker))
+  }
+
+  async capture(sink: ContentSink, options: CaptureOptions): Promise<Capture> {
+    const link = this.#link()
+    try {
+      return await VhostCapture.open(link, this.#context, sink, options)
+    } catch (error) {
+      await link.close()
+      throw error
+    }
+  }
+
+  async stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged> {
+    return this.#with((link) => stageVhost(link, this.#context, { target, live, options }))
+  }
+
+  swap(staged: Staged): ServiceSwap {
+    // A swap that has begun is finished or taken back, also after Ctrl-C.
+    const context = { ...this.#context, signal: new AbortController().signal }
+    return new VhostSwap(this.#link(context.signal), context, staged)
+  }
+
+  async sweep(id: string): Promise<void> {
+    return this.#with((link) => sweepVhost(link, this.#context, id))
+  }
+
+  async close(): Promise<void> {
+    for (const link of this.#links.splice(0)) await link.close()
+  }
+
+  #link(signal = this.#context.signal): Link {
+    const link = new Link(this.#broker, signal)
+    this.#links.push(link)
+    return link
+  }
+
+  async #with<T>(task: (link: Link) => Promise<T>): Promise<T> {
+    const link = new Link(this.#broker, this.#context.signal)
+    try {
+      return await task(link)
+    } finally {
+      await link.close()
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { EnvError } from '../../domain/errors.ts'
+import type { Message } from './channel.ts'
+import { ArgumentReader, ArgumentWriter } from './wire.ts'
+
+/** A message as it is stored: `exchange` is known where publishing to it again reaches the one queue and no other. */
+export type StoredMessage = Omit<Message, 'exchange'> & { readonly exchange: string | undefined }
+
+/** An octet 1 and the exchange, or an octet 0; the routing key; the properties with their length (4 octets); the body with its length (8 octets). */
+export function encodeMessage({ exchange, routingKey, properties, body }: StoredMessage): Buffer {
+  const head = new ArgumentWriter()
+  if (exchange === undefined) head.octet(0)
+  else head.octet(1).shortString(exchange)
+  head.shortString(routingKey).longString(properties).longLong(BigInt(body.length))
+  return Buffer.concat([head.bytes(), body])
+}
+
+/** Messages from bytes that come in any parts. */
+export async function* decodeMessages(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<StoredMessage> {
+  let rest = Buffer.alloc(0)
+  let wanted = 0
+  for await (const part of bytes) {
+    rest = Buffer.concat([rest, part])
+    if (rest.length < wanted) continue
+    let offset = 0
+    for (;;) {
+      const read = readMessage(rest, offset)
+      if (typeof read === 'number') {
+        wanted = read - offset
+        break
+      }
+      yield read.message
+      offset = read.end
+    }
+    rest = Buffer.from(rest.subarray(offset))
+  }
+  if (rest.length > 0) throw new EnvError('damaged', 'stored messages end in the middle of one')
+}
+
+/** The message that begins at this offset; or up to where bytes are needed at least. */
+function readMessage(bytes: Buffer, offset: number): { message: StoredMessage; end: number } | number {
+  const reader = new ArgumentReader(bytes, offset)
+  try {
+    const exchange = reader.octet() === 1 ? reader.shortString() : undefined
+    const routingKey = reader.shortString()
+    const properties = reader.longString()
+    const length = Number(reader.longLong())
+    if (reader.offset + length > bytes.length) return reader.offset + length
+    return { message: { exchange, routingKey, properties, body: reader.take(length) }, end: reader.offset }
+  } catch (error) {
+    if (error instanceof RangeError) return bytes.length + 1
+    throw error
+  }
+}
