@@ -7,15 +7,17 @@ import { benchLog } from './log.ts'
 import { benchMariadb } from './mariadb.ts'
 import { benchPostgres } from './postgres.ts'
 import { benchRabbitmq } from './rabbitmq.ts'
+import { benchRedis } from './redis.ts'
 import { benchSnapshot } from './snapshot.ts'
 
-/** `npm run bench [snapshot|edits|log|mariadb|postgres|rabbitmq|freeze]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
+/** `npm run bench [snapshot|edits|log|mariadb|postgres|redis|rabbitmq|freeze]…`: prints tables. Absolute times mean little; the ratios are taken side by side in one run. */
 const benches = {
   snapshot: benchSnapshot,
   edits: benchEdits,
   log: benchLog,
   mariadb: benchMariadb,
   postgres: benchPostgres,
+  redis: benchRedis,
   rabbitmq: benchRabbitmq,
   freeze: benchFreeze,
 }

@@ -11,6 +11,14 @@ export function summarize(record: ServiceRecord): string {
     const rows = tables.reduce((sum, table) => sum + table.rows, 0)
     parts.push(plural(tables.length, 'table'), plural(rows, 'row'))
   }
+  const indexes = record.objects.filter((object) => object.kind === 'index')
+  if (indexes.length > 0)
+    parts.push(
+      plural(
+        indexes.reduce((sum, index) => sum + index.rows, 0),
+        'key',
+      ),
+    )
   if (record.kind === 'mount') parts.push(plural(record.files, 'file'))
   parts.push(formatBytes(record.bytes))
   if (record.level !== 'frozen') parts.push(record.level)
