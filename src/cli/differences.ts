@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, plural } from '../domain/format-text.ts'
+import { counted } from '../domain/record-summary.ts'
 import type { Difference, DiffResult } from '../usecases/diff.ts'
 import { columns } from './context.ts'
 import type { Output } from './output.ts'
@@ -22,10 +23,13 @@ export function printDifferences(output: Output, result: DiffResult, options: { 
   if (code) output.line(`code: ${[committed, uncommitted].filter(Boolean).join('; ') || 'no difference'}`)
 }
 
+/** Kinds of which a service has one. */
+const wholes: Readonly<Record<string, string>> = { schema: 'the schema', definitions: 'the definitions' }
+
 type Row = readonly [name: string, amount: string]
 
 function rowOf(each: Difference): Row {
-  return [`${signs[each.change]} ${each.kind === 'schema' ? 'the schema' : each.name}`, amount(each)]
+  return [`${signs[each.change]} ${wholes[each.kind] ?? each.name}`, amount(each)]
 }
 
 /** A folder that came or went whole is one row that counts what is in it. */
@@ -51,9 +55,9 @@ function contents(inside: readonly Difference[]): string {
 function totals(differences: readonly Difference[]): string {
   const kinds = Map.groupBy(differences, (difference) => difference.kind)
   return [...kinds]
-    .sort(([a], [b]) => Number(a === 'schema') - Number(b === 'schema'))
+    .sort(([a], [b]) => Number(a in wholes) - Number(b in wholes))
     .map(([kind, each]) => {
-      if (kind === 'schema') return 'the schema changed'
+      if (kind in wholes) return `${wholes[kind]} changed`
       const count = (change: Difference['change']) => each.filter((difference) => difference.change === change).length
       return countChanges(count('added'), count('changed'), count('removed'), kind)
     })
@@ -73,8 +77,9 @@ function countChanges(added: number, changed: number, removed: number, kind: str
 }
 
 function amount({ kind, before, after }: Difference): string {
-  if (kind !== 'table' && kind !== 'file') return ''
-  const text = (value: number) => (kind === 'table' ? plural(value, 'row') : formatBytes(value))
+  const rows = counted[kind]?.[1]
+  if (rows === undefined && kind !== 'file') return ''
+  const text = (value: number) => (rows === undefined ? formatBytes(value) : plural(value, rows))
   if (before !== undefined && after !== undefined)
     return before === after ? `${text(after)}, contents differ` : `${text(before)} → ${text(after)}`
   const value = after ?? before

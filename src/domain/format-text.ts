@@ -18,7 +18,7 @@ export function formatCount(count: number): string {
 }
 
 /** `1 table`, `12 tables`. */
-export function plural(count: number, one: string, many = `${one}s`): string {
+export function plural(count: number, one: string, many = one.endsWith('x') ? `${one}es` : `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
 }
 

@@ -1,24 +1,29 @@
 import { formatBytes, plural } from './format-text.ts'
 import type { ServiceRecord } from './manifest.ts'
 
+/** Kinds of objects whose `rows` are told: what the objects are called, where they are counted too, and what their rows are. */
+export const counted: Readonly<Record<string, readonly [objects: string | undefined, rows: string]>> = {
+  table: ['table', 'row'],
+  index: [undefined, 'key'],
+  queue: ['queue', 'message'],
+}
+
 /** What a service's record holds, in one line: `11 tables, 15,607 rows, 984 KiB`. */
 export function summarize(record: ServiceRecord): string {
   if (record.presence === 'absent') return 'absent'
   if (record.presence === 'damaged') return `damaged, kept as it is, ${formatBytes(record.bytes)}`
   const parts: string[] = []
-  const tables = record.objects.filter((object) => object.kind === 'table')
-  if (tables.length > 0) {
-    const rows = tables.reduce((sum, table) => sum + table.rows, 0)
-    parts.push(plural(tables.length, 'table'), plural(rows, 'row'))
-  }
-  const indexes = record.objects.filter((object) => object.kind === 'index')
-  if (indexes.length > 0)
+  for (const [kind, [many, rows]] of Object.entries(counted)) {
+    const objects = record.objects.filter((object) => object.kind === kind)
+    if (objects.length === 0) continue
+    if (many !== undefined) parts.push(plural(objects.length, many))
     parts.push(
       plural(
-        indexes.reduce((sum, index) => sum + index.rows, 0),
-        'key',
+        objects.reduce((sum, object) => sum + object.rows, 0),
+        rows,
       ),
     )
+  }
   if (record.kind === 'mount') parts.push(plural(record.files, 'file'))
   parts.push(formatBytes(record.bytes))
   if (record.level !== 'frozen') parts.push(record.level)
