@@ -72,8 +72,12 @@ function countChanges(added: number, changed: number, removed: number, kind: str
   ] as const
   return parts
     .filter(([count]) => count > 0)
-    .map(([count, verb], i) => (i === 0 ? `${plural(count, kind)} ${verb}` : `${formatCount(count)} ${verb}`))
+    .map(([count, verb], i) => (i === 0 ? `${countOf(count, kind)} ${verb}` : `${formatCount(count)} ${verb}`))
     .join(', ')
+}
+
+function countOf(count: number, kind: string): string {
+  return kind === 'collection' ? plural(count, 'index', 'indices') : plural(count, kind)
 }
 
 function amount({ kind, before, after }: Difference): string {

@@ -6,6 +6,7 @@ export const counted: Readonly<Record<string, readonly [objects: string | undefi
   table: ['table', 'row'],
   index: [undefined, 'key'],
   queue: ['queue', 'message'],
+  collection: ['index', 'document'],
 }
 
 /** What a service's record holds, in one line: `11 tables, 15,607 rows, 984 KiB`. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { ServiceRecord } from '../../src/domain/manifest.ts'
+import type { Level, ServiceRecord } from '../../src/domain/manifest.ts'
 import type { Staged } from '../../src/domain/swap.ts'
 import { loadDriver } from '../../src/services/registry.ts'
 import type { ServiceContext } from '../../src/services/service-driver.ts'
@@ -19,6 +19,8 @@ export type DriverSample = {
    * commands to say: where they cannot dump it, it is neither captured nor replaced.
    */
   readonly opaque?: true
+  /** The level that a capture reaches, where it is not `frozen`: of a service that has no hold which ends with the process. */
+  readonly level?: Level
   /** Live data in a new private place, filled, with odd values among it. */
   create(): Promise<LiveSample>
 }
@@ -86,7 +88,7 @@ function describeCapture(sample: DriverSample): void {
     for (const list of [record.streams, record.objects]) {
       expect(list.map((each) => each.name)).toEqual(list.map((each) => each.name).toSorted())
     }
-    expect(record.level).toBe(sample.opaque ? 'live' : 'frozen')
+    expect(record.level).toBe(sample.level ?? (sample.opaque ? 'live' : 'frozen'))
     for (const { content } of record.streams) {
       let bytes = 0
       for await (const part of bench.content.read(content)) bytes += part.length

@@ -1,6 +1,6 @@
 import { formatBytes, formatCount, formatMicros, formatTime, plural, printable } from '../../domain/format-text.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
-import { summarize } from '../../domain/record-summary.ts'
+import { counted, summarize } from '../../domain/record-summary.ts'
 import { snapshotNames } from '../../usecases/resolve-snapshot.ts'
 import { type Shown, show } from '../../usecases/show.ts'
 import { columns, type DefineCommand, historyWorkspace } from '../context.ts'
@@ -45,8 +45,11 @@ function printService(output: Output, record: ServiceRecord): void {
   output.line()
   const versions = Object.entries(record.versions).map(([name, version]) => `${name} ${version}`)
   output.line(`${record.name}  ${record.type}  ${[summarize(record), ...versions].map(printable).join(', ')}`)
-  const tables = record.objects.filter((object) => object.kind === 'table')
-  for (const row of columns(tables.map((table) => [table.name, plural(table.rows, 'row')]))) output.line(row)
+  const objects = record.objects.flatMap(({ kind, name, rows }) => {
+    const unit = counted[kind]?.[1]
+    return unit === undefined ? [] : [[name, plural(rows, unit)] as const]
+  })
+  for (const row of columns(objects)) output.line(row)
   for (const name of record.live.slice(0, 10)) output.line(`  live: ${printable(name)}`)
   if (record.live.length > 10) output.line(`  and ${formatCount(record.live.length - 10)} more`)
   if (record.kind === 'mount') output.line(`  ${plural(record.files, 'file')}, ${formatBytes(record.bytes)}`)

@@ -29,6 +29,8 @@ export type FoundService = {
   readonly user?: Value | undefined
   readonly password?: Value | undefined
   readonly database?: Value | undefined
+  /** How the names of a search engine's indices begin. */
+  readonly indexPrefix?: Value | undefined
   /** PostgreSQL's `sslmode`, as its clients have it. */
   readonly sslMode?: string | undefined
   /** A variable that holds the whole url, which is not known. */

@@ -87,7 +87,8 @@ function search(config: PhpValue): FoundService[] {
     const prefix = type === 'opensearch' ? 'opensearch' : 'elasticsearch7'
     const host = valueAt(settings, `${prefix}_server_hostname`)
     if (!settings || !host) return []
-    return [other(type, 'search', settings, { host, port: portOf(valueAt(settings, `${prefix}_server_port`)?.value) })]
+    const port = portOf(valueAt(settings, `${prefix}_server_port`)?.value)
+    return [other(type, 'search', settings, { host, port, indexPrefix: valueAt(settings, `${prefix}_index_prefix`) })]
   })
 }
 

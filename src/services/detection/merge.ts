@@ -83,6 +83,7 @@ function merge({ server, uses }: Group, isOneOfSeveral: boolean): MergedService 
     run: address.run,
     urlVariable: address.urlVariable,
     sslMode: uses.find((use) => use.sslMode !== undefined)?.sslMode,
+    indexPrefix: uses.find((use) => known(use.indexPrefix))?.indexPrefix,
     ...login,
     database,
     source: first.source,

@@ -32,7 +32,11 @@ export function propose(services: readonly MergedService[], isTaken: (variable: 
     const writer = new UrlWriter(name, secrets, (variable) => variables.has(variable) || isTaken(variable))
     const url = writer.write(service)
     if (typeof url !== 'string') return { type, name, source: printable(source), lacks: url.lacks }
-    const config = { url, ...(service.run ? { run: [...service.run] } : {}) }
+    const indices = indicesOf(service)
+    if (indices?.length === 0) {
+      return { type, name, source: printable(source), lacks: "nothing says which of its indices are the project's" }
+    }
+    const config = { url, ...(service.run ? { run: [...service.run] } : {}), ...(indices ? { indices } : {}) }
     const detected: Detected = {
       name,
       config,
@@ -41,6 +45,13 @@ export function propose(services: readonly MergedService[], isTaken: (variable: 
     }
     return { type, name, source: printable(source), detected }
   })
+}
+
+/** A search engine is shared: without names of indices there is nothing to propose. undefined for what has no indices. */
+function indicesOf({ type, indexPrefix }: MergedService): readonly string[] | undefined {
+  if (type !== 'opensearch' && type !== 'elasticsearch') return undefined
+  const prefix = indexPrefix?.value
+  return prefix !== undefined && /^[a-z0-9][a-z0-9_-]*$/.test(prefix) ? [`${prefix}*`] : []
 }
 
 function free(name: string, separator: string, isTaken: (name: string) => boolean): string {

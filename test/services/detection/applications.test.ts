@@ -88,6 +88,29 @@ return [
       QUEUE_PASSWORD='guest'"
     `)
   })
+
+  test('a search engine is proposed where the names of its indices are known', () => {
+    const search = (more: string) => ({
+      'app/etc/env.php': `<?php return ['system' => ['default' => ['catalog' => ['search' => [
+  'engine' => 'opensearch', 'opensearch_server_hostname' => 'localhost', 'opensearch_server_port' => '9201'${more}
+]]]]];`,
+    })
+    expect(proposalFor(search(", 'opensearch_index_prefix' => 'myshop'"))).toMatchInlineSnapshot(`
+      "services:
+        # app/etc/env.php:1 names it (Magento)
+        search:
+          type: opensearch
+          url: http://127.0.0.1:9201/
+          indices: [myshop*]"
+    `)
+    expect(proposalFor(search(''))).toMatchInlineSnapshot(`
+      "services:
+        {}
+        # for example:
+        #   app: { type: sqlite, path: data/app.sqlite }
+      not in it: search (opensearch, app/etc/env.php:1): nothing says which of its indices are the project's"
+    `)
+  })
 })
 
 describe('WordPress', () => {

@@ -230,13 +230,10 @@ mounts:
       redis:
         type: redis
         url: redis://redis.internal/
-      # .magento/services.yaml:7 has opensearch:2.5; the url is right on that platform, elsewhere give another
-      opensearch:
-        type: opensearch
-        url: http://opensearch.internal/
       # .magento/services.yaml:9 has rabbitmq:3.9; the url is right on that platform, elsewhere give another
       rabbitmq:
         type: rabbitmq
-        url: amqp://rabbitmq.internal/"
+        url: amqp://rabbitmq.internal/
+    not in it: opensearch (opensearch, .magento/services.yaml:7): nothing says which of its indices are the project's"
   `)
 })

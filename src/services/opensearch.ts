@@ -1,0 +1,3 @@
+import { searchDriver } from './opensearch/service.ts'
+
+export default searchDriver('opensearch')
