@@ -21,6 +21,8 @@ export type DriverSample = {
   readonly opaque?: true
   /** The level that a capture reaches, where it is not `frozen`: of a service that has no hold which ends with the process. */
   readonly level?: Level
+  /** Processes are killed at every so many steps only: another sample of the same driver has them killed at each. */
+  readonly stride?: number
   /** Live data in a new private place, filled, with odd values among it. */
   create(): Promise<LiveSample>
 }
@@ -255,13 +257,13 @@ export function describeCrashes(sample: DriverSample): void {
 
 type KilledSwap = { readonly wanted: string; readonly replaced: string; readonly safety: ServiceRecord }
 
-/** Once for each durable step: a process swaps and is killed right after it; then `recover` runs here. */
+/** Once for each durable step: a process swaps and is killed right after it; then `recover` runs here, and brings back what was there. */
 async function killedAtEachStep(
   sample: DriverSample,
   recover: (bench: ServiceBench, staged: Staged, states: KilledSwap) => Promise<void>,
 ): Promise<void> {
-  for (let step = 1; ; step++) {
-    const { bench, target, wanted, replaced } = await twoStates(sample)
+  const { bench, target, wanted, replaced } = await twoStates(sample)
+  for (let step = 1; ; step += sample.stride ?? 1) {
     const safety = await bench.capture()
     const staged = await bench.stage(target, safety)
     const outcome = await bench.elsewhere({ task: 'swap', staged, killAtStep: step })

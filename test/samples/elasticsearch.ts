@@ -4,5 +4,6 @@ import { createSearchSample } from './opensearch.ts'
 export const sample: DriverSample = {
   type: 'elasticsearch',
   level: 'point',
+  stride: 3,
   create: () => createSearchSample('elasticsearch'),
 }

@@ -4,5 +4,6 @@ import { createMariadbSample } from '../samples/mariadb.ts'
 describeDriver({
   type: 'mariadb',
   title: 'by a user who owns one database',
+  stride: 3,
   create: () => createMariadbSample({ user: 'owner' }),
 })
