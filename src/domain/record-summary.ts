@@ -1,12 +1,14 @@
 import { formatBytes, plural } from './format-text.ts'
 import type { ServiceRecord } from './manifest.ts'
 
-/** Kinds of objects whose `rows` are told: what the objects are called, where they are counted too, and what their rows are. */
-export const counted: Readonly<Record<string, readonly [objects: string | undefined, rows: string]>> = {
-  table: ['table', 'row'],
+/** Kinds of objects whose `rows` are told: what the objects are called (one, many), where they are counted too, and what their rows are. */
+export const counted: Readonly<
+  Record<string, readonly [objects: readonly [string, string] | undefined, rows: string]>
+> = {
+  table: [['table', 'tables'], 'row'],
   index: [undefined, 'key'],
-  queue: ['queue', 'message'],
-  collection: ['index', 'document'],
+  queue: [['queue', 'queues'], 'message'],
+  collection: [['index', 'indices'], 'document'],
 }
 
 /** What a service's record holds, in one line: `11 tables, 15,607 rows, 984 KiB`. */
@@ -14,10 +16,10 @@ export function summarize(record: ServiceRecord): string {
   if (record.presence === 'absent') return 'absent'
   if (record.presence === 'damaged') return `damaged, kept as it is, ${formatBytes(record.bytes)}`
   const parts: string[] = []
-  for (const [kind, [many, rows]] of Object.entries(counted)) {
+  for (const [kind, [names, rows]] of Object.entries(counted)) {
     const objects = record.objects.filter((object) => object.kind === kind)
     if (objects.length === 0) continue
-    if (many !== undefined) parts.push(plural(objects.length, many))
+    if (names) parts.push(plural(objects.length, ...names))
     parts.push(
       plural(
         objects.reduce((sum, object) => sum + object.rows, 0),
