@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import type { ContentSink, ContentSource } from '../domain/content.ts'
 import type { ServiceRecord } from '../domain/manifest.ts'
 import type { Staged } from '../domain/swap.ts'
+import { Links } from './connection/links.ts'
 import { DatabaseCapture } from './postgres/capture.ts'
 import { exportDatabase } from './postgres/export.ts'
 import { Link } from './postgres/link.ts'
@@ -45,67 +46,51 @@ class PostgresService implements Service {
   readonly driver = postgres
   readonly resources: readonly string[] = []
   readonly place: string
-  readonly #server: Server
   readonly #context: ServiceContext
-  readonly #links: Link[] = []
+  readonly #links: Links<Link>
 
   constructor(server: Server, context: ServiceContext) {
     this.name = context.name
     this.place = server.place
-    this.#server = server
     this.#context = context
+    this.#links = new Links((signal) => new Link(server, signal), context.signal)
   }
 
   async probe(): Promise<Probe> {
-    return this.#with(probeDatabase)
+    return this.#links.with(probeDatabase)
   }
 
   async reserve(): Promise<Reservation> {
-    return reserveDatabase(this.#link())
+    return reserveDatabase(this.#links.open())
   }
 
   async marker(): Promise<Marker | undefined> {
-    return this.#with(readMarker)
+    return this.#links.with(readMarker)
   }
 
   async setMarker(marker: Marker): Promise<void> {
-    return this.#with((link) => writeMarker(link, marker))
+    return this.#links.with((link) => writeMarker(link, marker))
   }
 
   async capture(sink: ContentSink, options: CaptureOptions): Promise<Capture> {
-    return DatabaseCapture.open(this.#link(), this.#context, sink, options)
+    return DatabaseCapture.open(this.#links.open(), this.#context, sink, options)
   }
 
   async stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged> {
-    return this.#with((link) => stageDatabase(link, this.#context, { target, live, options }))
+    return this.#links.with((link) => stageDatabase(link, this.#context, { target, live, options }))
   }
 
   swap(staged: Staged, source?: ContentSource): ServiceSwap {
     // A swap that has begun is finished or taken back, also after Ctrl-C.
     const context = { ...this.#context, signal: new AbortController().signal }
-    return openSwap(this.#link(context.signal), context, staged, source)
+    return openSwap(this.#links.open(context.signal), context, staged, source)
   }
 
   async sweep(id: string): Promise<void> {
-    return this.#with((link) => sweepDatabase(link, this.#context, id))
+    return this.#links.with((link) => sweepDatabase(link, this.#context, id))
   }
 
-  async close(): Promise<void> {
-    for (const link of this.#links.splice(0)) await link.close()
-  }
-
-  #link(signal = this.#context.signal): Link {
-    const link = new Link(this.#server, signal)
-    this.#links.push(link)
-    return link
-  }
-
-  async #with<T>(task: (link: Link) => Promise<T>): Promise<T> {
-    const link = new Link(this.#server, this.#context.signal)
-    try {
-      return await task(link)
-    } finally {
-      await link.close()
-    }
+  close(): Promise<void> {
+    return this.#links.close()
   }
 }

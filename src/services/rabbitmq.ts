@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import type { ContentSink } from '../domain/content.ts'
 import type { ServiceRecord } from '../domain/manifest.ts'
 import type { Staged } from '../domain/swap.ts'
+import { Links } from './connection/links.ts'
 import { type Broker, brokerOf } from './rabbitmq/broker.ts'
 import { VhostCapture } from './rabbitmq/capture.ts'
 import { exportVhost } from './rabbitmq/export.ts'
@@ -49,35 +50,34 @@ class RabbitmqService implements Service {
   readonly driver = rabbitmq
   readonly resources: readonly string[] = []
   readonly place: string
-  readonly #broker: Broker
   readonly #context: ServiceContext
-  readonly #links: Link[] = []
+  readonly #links: Links<Link>
 
   constructor(broker: Broker, context: ServiceContext) {
     this.name = context.name
     this.place = broker.place
-    this.#broker = broker
     this.#context = context
+    this.#links = new Links((signal) => new Link(broker, signal), context.signal)
   }
 
   async probe(): Promise<Probe> {
-    return this.#with(probeVhost)
+    return this.#links.with(probeVhost)
   }
 
   async reserve(): Promise<Reservation> {
-    return reserveVhost(this.#link())
+    return reserveVhost(this.#links.open())
   }
 
   async marker(): Promise<Marker | undefined> {
-    return this.#with(readMarker)
+    return this.#links.with(readMarker)
   }
 
   async setMarker(marker: Marker): Promise<void> {
-    return this.#with((link) => writeMarker(link, marker))
+    return this.#links.with((link) => writeMarker(link, marker))
   }
 
   async capture(sink: ContentSink, options: CaptureOptions): Promise<Capture> {
-    const link = this.#link()
+    const link = this.#links.open()
     try {
       return await VhostCapture.open(link, this.#context, sink, options)
     } catch (error) {
@@ -87,35 +87,20 @@ class RabbitmqService implements Service {
   }
 
   async stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged> {
-    return this.#with((link) => stageVhost(link, this.#context, { target, live, options }))
+    return this.#links.with((link) => stageVhost(link, this.#context, { target, live, options }))
   }
 
   swap(staged: Staged): ServiceSwap {
     // A swap that has begun is finished or taken back, also after Ctrl-C.
     const context = { ...this.#context, signal: new AbortController().signal }
-    return new VhostSwap(this.#link(context.signal), context, staged)
+    return new VhostSwap(this.#links.open(context.signal), context, staged)
   }
 
   async sweep(id: string): Promise<void> {
-    return this.#with((link) => sweepVhost(link, this.#context, id))
+    return this.#links.with((link) => sweepVhost(link, this.#context, id))
   }
 
-  async close(): Promise<void> {
-    for (const link of this.#links.splice(0)) await link.close()
-  }
-
-  #link(signal = this.#context.signal): Link {
-    const link = new Link(this.#broker, signal)
-    this.#links.push(link)
-    return link
-  }
-
-  async #with<T>(task: (link: Link) => Promise<T>): Promise<T> {
-    const link = new Link(this.#broker, this.#context.signal)
-    try {
-      return await task(link)
-    } finally {
-      await link.close()
-    }
+  close(): Promise<void> {
+    return this.#links.close()
   }
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import type { ContentSink, ContentSource } from '../../domain/content.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged } from '../../domain/swap.ts'
+import { Links } from '../connection/links.ts'
 import type {
   Capture,
   CaptureOptions,
@@ -59,72 +60,58 @@ class SearchService implements Service {
   readonly driver: ServiceDriver
   readonly resources: readonly string[] = []
   readonly place: string
-  readonly #server: Server
   readonly #context: ServiceContext
-  readonly #clients: Client[] = []
+  readonly #clients: Links<Client>
 
   constructor(driver: ServiceDriver<typeof schema>, server: Server, context: ServiceContext) {
     this.driver = driver as unknown as ServiceDriver
     this.name = context.name
     this.place = server.place
-    this.#server = server
     this.#context = context
+    this.#clients = new Links((signal) => new Client(server, signal), context.signal)
   }
 
   probe(): Promise<Probe> {
-    return this.#with(probeIndices)
+    return this.#clients.with(probeIndices)
   }
 
   reserve(): Promise<Reservation> {
-    return reserveIndices(this.#client())
+    return reserveIndices(this.#clients.open())
   }
 
   marker(): Promise<Marker | undefined> {
-    return this.#with(readMarker)
+    return this.#clients.with(readMarker)
   }
 
   setMarker(marker: Marker): Promise<void> {
-    return this.#with((client) => writeMarker(client, marker))
+    return this.#clients.with((client) => writeMarker(client, marker))
   }
 
   capture(sink: ContentSink, options: CaptureOptions): Promise<Capture> {
-    return IndexCapture.open(this.#client(), this.#context, sink, options)
+    return IndexCapture.open(this.#clients.open(), this.#context, sink, options)
   }
 
   stage(target: ServiceRecord, live: ServiceRecord, options: StageOptions): Promise<Staged> {
-    return this.#with(async (client) => asStaged(await stageIndices(client, this.#context, { target, live, options })))
+    return this.#clients.with(async (client) =>
+      asStaged(await stageIndices(client, this.#context, { target, live, options })),
+    )
   }
 
   swap(staged: Staged, source?: ContentSource): ServiceSwap {
     // A swap that has begun is finished or taken back, also after Ctrl-C.
     const context = { ...this.#context, signal: new AbortController().signal }
-    return new IndexSwap(fromStaged(staged), this.#client(context.signal), context, source)
+    return new IndexSwap(fromStaged(staged), this.#clients.open(context.signal), context, source)
   }
 
   sweep(id: string): Promise<void> {
-    return this.#with(async (client) => {
+    return this.#clients.with(async (client) => {
       for (const [physical, { aliases }] of (await findIndices(client)).ours) {
         if (aliases.size === 0 && parseOwnName(physical)!.id === id) await dropIndex(client, physical)
       }
     })
   }
 
-  async close(): Promise<void> {
-    for (const client of this.#clients.splice(0)) client.close()
-  }
-
-  #client(signal = this.#context.signal): Client {
-    const client = new Client(this.#server, signal)
-    this.#clients.push(client)
-    return client
-  }
-
-  async #with<T>(task: (client: Client) => Promise<T>): Promise<T> {
-    const client = new Client(this.#server, this.#context.signal)
-    try {
-      return await task(client)
-    } finally {
-      client.close()
-    }
+  close(): Promise<void> {
+    return this.#clients.close()
   }
 }
