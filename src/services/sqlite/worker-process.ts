@@ -27,6 +27,8 @@ export class WorkerProcess {
   #lastWords = ''
   #nextId = 1
   #ended: EnvError | undefined
+  /** It is somebody else's by now. */
+  #isGivenBack = false
 
   constructor(path: string, signal: AbortSignal) {
     this.#path = path
@@ -68,6 +70,7 @@ export class WorkerProcess {
     await this.call('close').catch(() => {})
     if (this.#ended || resting.has(this.#path)) return this.kill()
     this.#ended = new EnvError('bug', `${this.#path}: its process was given back`)
+    this.#isGivenBack = true
     this.#signal.removeEventListener('abort', this.#abort)
     rest(this.#path, this.#child)
   }
@@ -81,7 +84,7 @@ export class WorkerProcess {
   /** Ends the process where it stands: nothing is checkpointed or deleted, every lock is free when this is done. */
   async kill(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
-    if (this.#ended?.code === 'bug') return
+    if (this.#isGivenBack) return
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return
     // Not by `once` of node:events: that throws when the process could not be spoken to in its last moment.
     const exited = Promise.withResolvers<void>()
