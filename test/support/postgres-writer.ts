@@ -1,15 +1,5 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { onTestFinished } from 'vitest'
-import type { SampleWriter } from '../contract/service-driver.ts'
-
-/** What a writer saw: the numbers that were committed, its errors, and its longest wait for an acknowledged write. */
-export type PostgresWriter = SampleWriter & {
-  readonly errors: readonly string[]
-  longestWaitMs(): number
-}
+import { startWriterProcess, type WriterProcess, type Writing, writeWhenAsked } from './writer-process.ts'
 
 /** As busy as an application; more would only take the processor from those who are tested. */
 const pauseMs = 4
@@ -18,40 +8,14 @@ const pauseMs = 4
  * A process with a connection of its own that adds rows 1, 2, 3, … to the table `written`, one transaction each, and reports each after its commit.
  * When its connection is ended it connects again, as a pool does.
  */
-export async function startPostgresWriter(connection: pg.ClientConfig): Promise<PostgresWriter> {
-  const child = fork(fileURLToPath(import.meta.url), ['write', JSON.stringify(connection)], {
-    execArgv: ['--no-warnings'],
-  })
-  const acknowledged: number[] = []
-  const errors: string[] = []
-  let longest = 0
-  child.on('message', (word: { number?: number; waitMs?: number; error?: string }) => {
-    if (word.error !== undefined) errors.push(word.error)
-    if (word.number !== undefined) acknowledged.push(word.number)
-    longest = Math.max(longest, word.waitMs ?? 0)
-  })
-  const exited = once(child, 'exit')
-  const stop = async () => {
-    if (child.connected) child.send('stop')
-    await exited
-    return acknowledged
-  }
-  onTestFinished(async () => {
-    child.kill('SIGKILL')
-    await exited
-  })
-  return { acknowledged: () => acknowledged, stop, errors, longestWaitMs: () => longest }
+export async function startPostgresWriter(connection: pg.ClientConfig): Promise<WriterProcess> {
+  return startWriterProcess(import.meta.url, connection)
 }
 
-async function write(connection: pg.ClientConfig): Promise<void> {
-  let isStopping = false
-  process.once('message', () => {
-    isStopping = true
-  })
-  process.once('disconnect', () => process.exit())
+async function write(connection: pg.ClientConfig, { isStopping, tell }: Writing): Promise<void> {
   let client: pg.Client | undefined
   let since = performance.now()
-  for (let number = 1; !isStopping; number++) {
+  for (let number = 1; !isStopping(); number++) {
     try {
       client ??= await connect(connection, () => {
         client = undefined
@@ -60,15 +24,14 @@ async function write(connection: pg.ClientConfig): Promise<void> {
         `SET client_min_messages = error; CREATE TABLE IF NOT EXISTS public.written (number integer PRIMARY KEY, text text)`,
       )
       await client.query('INSERT INTO public.written VALUES ($1, $2)', [number, `row ${number}`])
-      process.send!({ number, waitMs: performance.now() - since })
+      tell({ number, waitMs: performance.now() - since })
       since = performance.now()
     } catch (error) {
-      process.send!({ error: String(error) })
+      tell({ error: String(error) })
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
   await client?.end().catch(() => {})
-  process.disconnect()
 }
 
 async function connect(connection: pg.ClientConfig, onEnd: () => void): Promise<pg.Client> {
@@ -79,4 +42,4 @@ async function connect(connection: pg.ClientConfig, onEnd: () => void): Promise<
   return client
 }
 
-if (process.argv[2] === 'write' && process.send) await write(JSON.parse(process.argv[3]!) as pg.ClientConfig)
+writeWhenAsked(write)

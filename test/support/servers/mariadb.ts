@@ -1,11 +1,11 @@
-import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
+import { firstNumber, guarded, waitFor } from './guarded.ts'
 import { findProgram } from './install.ts'
 
 export type MariadbServer = {
@@ -158,30 +158,6 @@ export async function startMariadb({
       remover.stdin.end()
     },
   }
-}
-
-type Guarded = ChildProcessByStdio<Writable, Readable, null>
-
-/** A shell that knows by its standard input when this process is gone. */
-function guarded(words: readonly string[]): Guarded {
-  return spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
-}
-
-/** It keeps this process from ending while it is waited for, and else not. */
-function waitFor(child: Guarded, isAwaited: boolean): void {
-  const streams = [child.stdin, child.stdout] as unknown as { ref(): void; unref(): void }[]
-  for (const each of [child, ...streams]) {
-    if (isAwaited) each.ref()
-    else each.unref()
-  }
-}
-
-async function firstNumber(child: Guarded): Promise<number> {
-  const number = await new Promise<number>((resolve) => {
-    child.stdout.once('data', (text: Buffer) => resolve(Number(text)))
-  })
-  waitFor(child, false)
-  return number
 }
 
 async function untilReady(connect: () => Promise<Connection>, folder: string): Promise<void> {

@@ -1,13 +1,13 @@
-import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Connection, type Word } from '../../../src/services/redis/connection.ts'
 import type { Reply } from '../../../src/services/redis/replies.ts'
 import { RefusedReply } from '../../../src/services/redis/replies.ts'
+import { firstNumber, guarded, waitFor } from './guarded.ts'
 import { findProgram } from './install.ts'
 
 export type RedisServer = {
@@ -127,30 +127,6 @@ export function connectTo(socketPath: string, index: number): Promise<Connection
     await connection.run('SELECT', index)
     return connection
   })
-}
-
-type Guarded = ChildProcessByStdio<Writable, Readable, null>
-
-/** A shell that knows by its standard input when this process is gone. */
-function guarded(words: readonly string[]): Guarded {
-  return spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
-}
-
-/** It keeps this process from ending while it is waited for, and else not. */
-function waitFor(child: Guarded, isAwaited: boolean): void {
-  const streams = [child.stdin, child.stdout] as unknown as { ref(): void; unref(): void }[]
-  for (const each of [child, ...streams]) {
-    if (isAwaited) each.ref()
-    else each.unref()
-  }
-}
-
-async function firstNumber(child: Guarded): Promise<number> {
-  const number = await new Promise<number>((resolve) => {
-    child.stdout.once('data', (text: Buffer) => resolve(Number(text)))
-  })
-  waitFor(child, false)
-  return number
 }
 
 async function untilReady(connect: () => Promise<Connection>, folder: string): Promise<void> {
