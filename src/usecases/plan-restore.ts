@@ -54,8 +54,6 @@ export type RestorePlan = {
   readonly title: string
   readonly snapshot: SnapshotCommit
   readonly manifest: Manifest
-  /** The manifest with the chosen services alone. */
-  readonly needed: Manifest
   readonly parts: readonly Part[]
   readonly codeMode: Journal['codeMode']
   readonly codeTarget: CodeTarget
@@ -71,7 +69,7 @@ export type RestorePlan = {
   close(): Promise<void>
 }
 
-/** Finds and checks all that a restore needs, every stored byte of it, and changes nothing. */
+/** Finds all that a restore needs, and changes nothing. */
 export async function planRestore(
   workspace: ConfiguredWorkspace,
   request: RestoreRequest,
@@ -88,7 +86,7 @@ export async function planRestore(
   const { services, close } = await openReserved(workspace, selection.names, { command: operation })
   try {
     await refuseHalfRestored(workspace, services)
-    await checkStored(workspace, store, snapshot, selection.needed, { data: false })
+    await requireStored(workspace, store, snapshot, selection.needed)
     await refuseUnknownParts(store, selection)
     const parts: Part[] = []
     for (const service of services) parts.push(await partOf(service, selection))
@@ -102,7 +100,6 @@ export async function planRestore(
       title: undo.title ?? titleOf(snapshot),
       snapshot,
       manifest,
-      needed: selection.needed,
       parts,
       codeMode,
       codeTarget,
@@ -179,29 +176,14 @@ async function readManifest(store: Store, snapshot: SnapshotCommit): Promise<Man
   }
 }
 
-/** Damage is found before the first byte reaches a service: with `data` every stored byte is read, else only looked for. */
-export async function checkStored(
-  workspace: ConfiguredWorkspace,
+/** What is lost is found before anything begins; every byte is compared with its digest when it is staged, which changes nothing either. */
+async function requireStored(
+  { ports }: ConfiguredWorkspace,
   store: Store,
   snapshot: SnapshotCommit,
   needed: Manifest,
-  options: { readonly data: boolean },
 ): Promise<void> {
-  const { progress, signal } = workspace.ports
-  if (options.data) {
-    const bytes = needed.services.reduce((sum, service) => sum + service.bytes, 0)
-    progress.phase('checking the snapshot', bytes)
-  }
-  let last = 0
-  const damages = await store.check(needed, {
-    ...options,
-    signal,
-    progress: (done) => {
-      progress.advance(done - last)
-      last = done
-    },
-  })
-  progress.end()
+  const damages = await store.check(needed, { data: false, signal: ports.signal })
   if (damages.length === 0) return
   const first = damages[0]!
   const more = damages.length > 1 ? `, and ${damages.length - 1} more` : ''

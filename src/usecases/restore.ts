@@ -8,7 +8,7 @@ import { restoreMessage } from '../domain/snapshot-message.ts'
 import type { SnapshotCommit } from '../git/git-repository.ts'
 import { shareActivity } from '../system/activity-lock.ts'
 import { errorOf } from './error-data.ts'
-import { checkStored, type RestorePlan } from './plan-restore.ts'
+import type { RestorePlan } from './plan-restore.ts'
 import { recoverFirst } from './recover.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { finishJournal } from './swap-journal.ts'
@@ -29,7 +29,6 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
   const { ports, environment } = workspace
   const id = ports.newId()
   const services = plan.parts.map((part) => part.service)
-  await checkStored(workspace, plan.store, plan.snapshot, plan.needed, { data: true })
   const safety = await takeSafety(plan)
   ports.trace('restore: safety snapshot taken')
   const journal: Journal = {

@@ -35,7 +35,7 @@ async function twoSnapshots(): Promise<{ project: Project; ids: string[]; packs:
   return { project, ids: snapshots.map(({ id }) => id).reverse(), packs }
 }
 
-test('a flipped byte in a pack is named with the snapshots it hits; those are refused before anything is touched, others restore', async () => {
+test('a flipped byte in a pack is named with the snapshots it hits; those are refused with everything as it was, others restore', async () => {
   const { project, ids, packs } = await twoSnapshots()
   await flip(packs[1]![0]!, 0.3)
   const verified = await project.run(['verify', '--data'])
@@ -50,7 +50,7 @@ test('a flipped byte in a pack is named with the snapshots it hits; those are re
   const refused = await project.run(['restore', '--yes', ids[1]!])
   expect(refused).toMatchObject({ status: 5, stderr: expect.stringContaining(name) })
   expect([databaseDump(project.database), treeFingerprint(project.uploads)]).toEqual(live)
-  expect((await project.json<unknown[]>('log', '--snapshots', '--all')).length).toBe(2)
+  expect((await project.ok('status')).includes('unfinished')).toBe(false)
   await project.ok('restore', '--yes', ids[0]!)
   expect(databaseDump(project.database).join()).toContain('first1')
 })
