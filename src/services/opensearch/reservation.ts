@@ -1,15 +1,11 @@
 import { hash } from 'node:crypto'
-import { hostname } from 'node:os'
-import { EnvError, systemCode } from '../../domain/errors.ts'
+import { isOver, keepLease, type Lease, newLease, takenBy } from '../connection/lease.ts'
 import type { Marker, Reservation } from '../service-driver.ts'
 import type { Client } from './client.ts'
 import { asObject, at, type Exact } from './exact-json.ts'
 
 /** Our own index in the server: who works with which indices, and whose data they hold. No application needs it. */
 const stateIndex = 'git-env-state'
-/** A server ends no lock by itself: one that its owner no longer renews is over. */
-const leaseMs = 90_000
-const renewalMs = 20_000
 
 const stateDefinition = {
   settings: { index: { number_of_shards: 1, auto_expand_replicas: '0-1', hidden: true } },
@@ -31,58 +27,33 @@ type Version = Readonly<Record<'if_seq_no' | 'if_primary_term', string>>
 /** A document that one git-env writes, by its version: nobody can write it in between. */
 export async function reserveIndices(client: Client): Promise<Reservation> {
   await makeStateIndex(client)
-  const first = await client.send('PUT', pathOf(client, 'lock', '_create'), { body: lock(), also: [409] })
+  const first = await client.send('PUT', pathOf(client, 'lock', '_create'), { body: newLease(), also: [409] })
   let version = first.status === 409 ? await takeOver(client) : versionOf(client.parse(first.body))
-  let work = Promise.resolve()
-  const renew = setInterval(() => {
-    work = work.then(async () => {
-      version = versionOf(await client.json('PUT', pathOf(client, 'lock'), { query: version, body: lock() }))
-    })
-    work.catch(() => {})
-  }, renewalMs)
-  renew.unref()
-  return {
-    release: async () => {
-      clearInterval(renew)
-      await work.catch(() => {})
+  return keepLease({
+    renew: async () => {
+      version = versionOf(await client.json('PUT', pathOf(client, 'lock'), { query: version, body: newLease() }))
+    },
+    drop: async () => {
       await client.send('DELETE', pathOf(client, 'lock'), { query: version, also: [404, 409] })
       client.close()
     },
-  }
-}
-
-function lock(): Exact {
-  return { host: hostname(), pid: process.pid, until: Date.now() + leaseMs }
+  })
 }
 
 async function takeOver(client: Client): Promise<Version> {
   const there = await client.send('GET', pathOf(client, 'lock'), { also: [404] })
   if (there.status !== 404) {
     const told = client.parse(there.body)
-    const owner = asObject(at(told, '_source'))
+    const { host, pid, until } = asObject(at(told, '_source'))
+    const owner: Lease = { host: String(host), pid: Number(pid), until: Number(until) }
     if (isOver(owner)) {
       const query = versionOf(told)
-      const taken = await client.send('PUT', pathOf(client, 'lock'), { query, body: lock(), also: [409] })
+      const taken = await client.send('PUT', pathOf(client, 'lock'), { query, body: newLease(), also: [409] })
       if (taken.status !== 409) return versionOf(client.parse(taken.body))
     }
-    throw new EnvError(
-      'busy',
-      `${client.server.name}: another git-env is at work on ${client.server.place}: process ${String(owner['pid'])} on ${String(owner['host'])}`,
-      { hint: 'wait for it to end' },
-    )
+    throw takenBy(owner, client.server.name, client.server.place)
   }
-  return versionOf(await client.json('PUT', pathOf(client, 'lock', '_create'), { body: lock() }))
-}
-
-function isOver({ host, pid, until }: Readonly<Record<string, Exact | undefined>>): boolean {
-  if (Number(until) < Date.now()) return true
-  if (host !== hostname() || typeof pid !== 'number') return false
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return systemCode(error) === 'ESRCH'
-  }
+  return versionOf(await client.json('PUT', pathOf(client, 'lock', '_create'), { body: newLease() }))
 }
 
 function versionOf(told: Exact): Version {
