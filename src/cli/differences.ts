@@ -77,7 +77,8 @@ function countChanges(added: number, changed: number, removed: number, kind: str
 }
 
 function countOf(count: number, kind: string): string {
-  return kind === 'collection' ? plural(count, 'index', 'indices') : plural(count, kind)
+  const names = counted[kind]?.[0]
+  return names ? plural(count, ...names) : plural(count, kind)
 }
 
 function amount({ kind, before, after }: Difference): string {
