@@ -220,7 +220,10 @@ function publishedPort(service: ComposeService, containerPort: number): number |
 }
 
 /** What the image makes at its first start, by the variables that official and Bitnami's images read. */
-function login(type: ServiceType, service: ComposeService): Pick<FoundService, 'user' | 'password' | 'database'> {
+function login(
+  type: ServiceType,
+  service: ComposeService,
+): Pick<FoundService, 'user' | 'password' | 'database' | 'authSource'> {
   if (type === 'mariadb' || type === 'mysql') {
     const user = service.variable('MARIADB_USER', 'MYSQL_USER')
     const database = service.variable('MARIADB_DATABASE', 'MYSQL_DATABASE')
@@ -243,7 +246,7 @@ function login(type: ServiceType, service: ComposeService): Pick<FoundService, '
   if (type === 'mongodb') {
     const user = service.variable('MONGO_INITDB_ROOT_USERNAME')
     const password = service.variable('MONGO_INITDB_ROOT_PASSWORD')
-    return { user, password, database: service.variable('MONGO_INITDB_DATABASE') }
+    return { user, password, authSource: 'admin', database: service.variable('MONGO_INITDB_DATABASE') }
   }
   return {}
 }

@@ -33,6 +33,8 @@ export type FoundService = {
   readonly indexPrefix?: Value | undefined
   /** PostgreSQL's `sslmode`, as its clients have it. */
   readonly sslMode?: string | undefined
+  /** The database in which MongoDB knows the user, where that is not the one that the url names. */
+  readonly authSource?: string | undefined
   /** A variable that holds the whole url, which is not known. */
   readonly urlVariable?: string | undefined
   /** The command prefix that leads to where it listens. */

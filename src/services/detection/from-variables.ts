@@ -34,6 +34,9 @@ function readUrl(name: string, variables: Variables): FoundService[] {
     const address = readServerUrl({ ...template, text: template.text.replace(/^https?/, type) })
     return address ? [{ ...common, ...address, name: 'search' }] : []
   }
+  // Its host is looked up in the DNS: taken apart it would be another.
+  if (/^mongodb\+srv:/i.test(template.text))
+    return [{ ...common, type: 'mongodb', name: nameOf(name, 'mongodb'), urlVariable: name }]
   const address = readServerUrl(template)
   return address ? [{ ...common, ...address, name: nameOf(name, address.type) }] : []
 }

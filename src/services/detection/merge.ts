@@ -92,12 +92,12 @@ function merge({ server, uses }: Group, isOneOfSeveral: boolean): MergedService 
 }
 
 /** User and password of one and the same file, an application's before what the server was set up with. */
-function loginOf({ server, uses }: Group): Pick<FoundService, 'user' | 'password'> {
+function loginOf({ server, uses }: Group): Pick<FoundService, 'user' | 'password' | 'authSource'> {
   const all = [...uses, ...(server ? [server] : [])].filter((each) => known(each.user))
   const chosen = all.find((each) => known(each.password)) ?? all[0]
   if (!chosen)
     return { user: undefined, password: uses.find((use) => known(use.password))?.password ?? server?.password }
-  return { user: chosen.user, password: chosen.password }
+  return { user: chosen.user, password: chosen.password, authSource: chosen.authSource }
 }
 
 function known(value: Value | undefined): boolean {

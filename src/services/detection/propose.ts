@@ -125,12 +125,13 @@ class UrlWriter {
   }
 }
 
-function queryOf({ type, socketPath, run, sslMode }: MergedService): string {
+function queryOf({ type, socketPath, run, sslMode, user, authSource }: MergedService): string {
   const parameters: string[] = []
   if (socketPath !== undefined && !run) {
     parameters.push(`socketPath=${encodeURIComponent(socketPath).replaceAll('%2F', '/')}`)
   }
   if (type === 'postgres' && sslMode !== undefined && /^[a-z-]+$/.test(sslMode)) parameters.push(`sslmode=${sslMode}`)
+  if (user && authSource !== undefined && /^[\w$-]+$/.test(authSource)) parameters.push(`authSource=${authSource}`)
   return parameters.length === 0 ? '' : `?${parameters.join('&')}`
 }
 

@@ -4,7 +4,7 @@ import { fill, type Template } from './templates.ts'
 
 type Address = Pick<
   FoundService,
-  'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database' | 'sslMode'
+  'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database' | 'sslMode' | 'authSource'
 >
 
 /** Takes a service's url apart, as frameworks write it; undefined when it is none, or of no service that is known here. */
@@ -36,6 +36,7 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
     password: part(url.password),
     database: part(url.pathname.replace(/^\//, '')),
     sslMode: parameter('sslmode'),
+    authSource: type === 'mongodb' ? parameter('authSource') : undefined,
   }
 }
 
