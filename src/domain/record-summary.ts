@@ -9,6 +9,7 @@ export const counted: Readonly<
   index: [undefined, 'key'],
   queue: [['queue', 'queues'], 'message'],
   collection: [['index', 'indices'], 'document'],
+  documents: [['collection', 'collections'], 'document'],
 }
 
 /** What a service's record holds, in one line: `11 tables, 15,607 rows, 984 KiB`. */

@@ -17,7 +17,7 @@ test('git env init says what it found and what it did not take, and never a secr
     "wrote .git-env.yaml
       uploads  files   uploads          uploads; git does not keep it
       app      sqlite  data/app.sqlite  data/app.sqlite is a SQLite database
-      not in it: documents (mongodb, compose.yaml:2): git-env does not support mongodb yet
+      not in it: documents (mongodb, compose.yaml:2): nothing names its database
     made the store .git/env/store
     warning: passed over: .lando.yml:1 is no YAML that can be read
     hint: look at .git-env.yaml and commit it; then: git env snapshot -m "first"
