@@ -1,28 +1,37 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Word } from '../src/services/redis/connection.ts'
+import { type RedisServer, startRedis } from '../test/support/servers/redis.ts'
 import { command } from './commands.ts'
 import { fileLoad } from './file-load.ts'
+import type { Load } from './load.ts'
 import { serviceLine as mariadbLine, startShop as startMariadbShop } from './mariadb.ts'
 import { mariadbLoad } from './mariadb-load.ts'
 import { table } from './measure.ts'
 import { serviceLine as postgresLine, startShop as startPostgresShop } from './postgres.ts'
 import { postgresLoad } from './postgres-load.ts'
+import { git } from './project.ts'
+import { redisLoad } from './redis-load.ts'
 import { database, freezeRows, makeProject } from './shop.ts'
 
-/** All at one point: MariaDB and PostgreSQL of about 1 GB each, SQLite in WAL mode and a mount of 2,000 files, each with writers of its own. */
+/**
+ * All at one point: MariaDB and PostgreSQL of about 1 GB each, SQLite in WAL mode and a mount of 2,000 files, each with writers of its own; then the
+ * same with a Redis of about 200 MB, whose fork is most of its freeze.
+ */
 export async function benchFreeze(directory: string): Promise<void> {
   const mariadb = await startMariadbShop(directory)
   const postgres = await startPostgresShop()
+  const redis = await startRedis({ directory, settings: ['--save', '3600 1'] })
   try {
     const project = path.join(directory, 'project')
     makeProject(project, [
+      'mounts:',
+      '  media: media',
       'services:',
       mariadbLine(mariadb),
       postgresLine(postgres),
       '  app: { type: sqlite, path: data/app.sqlite }',
-      'mounts:',
-      '  media: media',
     ])
     const media = path.join(project, 'media')
     mkdirSync(path.join(project, 'data'))
@@ -43,12 +52,32 @@ export async function benchFreeze(directory: string): Promise<void> {
       SQLite: await fileLoad({ sqlite }),
       'files (nobody waits)': await fileLoad({ folder: path.join(media, 'written') }),
     }
-    const rows = await freezeRows(project, loads)
-    for (const load of Object.values(loads)) await load.stop()
-    const title = 'MariaDB, PostgreSQL, SQLite and a mount at one common point, all under load'
-    process.stdout.write(`\n${title}\n\n${table(['', 'git env', 'beside it', ''], rows)}\n`)
+    await freezeTable('MariaDB, PostgreSQL, SQLite and a mount at one common point, all under load', project, loads)
+    await fill(redis)
+    const line = `  cache: { type: redis, url: ${JSON.stringify(redis.url(0))}, spare: 15 }\n`
+    appendFileSync(path.join(project, '.git-env.yaml'), line)
+    git(project, ['commit', '-qam', 'redis'])
+    const all = { ...loads, Redis: await redisLoad(redis) }
+    await freezeTable('the same, and Redis', project, all)
+    for (const load of Object.values(all)) await load.stop()
   } finally {
     mariadb.stop()
+    redis.stop()
     await Promise.all([mariadb.ended, postgres.stop()])
   }
+}
+
+async function freezeTable(title: string, project: string, loads: Readonly<Record<string, Load>>): Promise<void> {
+  const rows = await freezeRows(project, loads)
+  process.stdout.write(`\n${title}\n\n${table(['', 'git env', 'beside it', ''], rows)}\n`)
+}
+
+/** About 200 MB in memory. */
+async function fill(server: RedisServer): Promise<void> {
+  const connection = await server.connect(0)
+  for (let from = 0; from < 400_000; from += 1000) {
+    const text = `lorem ipsum ${from} `.repeat(20)
+    await connection.batch(Array.from({ length: 1000 }, (_, i): Word[] => ['SET', `page:${from + i}`, text]))
+  }
+  connection.destroy()
 }
