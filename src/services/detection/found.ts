@@ -1,3 +1,5 @@
+import type { Encryption } from './encryption.ts'
+
 /**
  * What a file says of a text: the text itself, the environment variable that it is taken from, or both. Neither: it is there, and nobody can tell
  * without running the application.
@@ -31,8 +33,7 @@ export type FoundService = {
   readonly database?: Value | undefined
   /** How the names of a search engine's indices begin. */
   readonly indexPrefix?: Value | undefined
-  /** PostgreSQL's `sslmode`, as its clients have it. */
-  readonly sslMode?: string | undefined
+  readonly encryption?: Encryption | undefined
   /** The database in which MongoDB knows the user, where that is not the one that the url names. */
   readonly authSource?: string | undefined
   /** A variable that holds the whole url, which is not known. */

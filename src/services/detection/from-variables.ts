@@ -31,7 +31,7 @@ function readUrl(name: string, variables: Variables): FoundService[] {
   const search = /^(OPENSEARCH|ELASTICSEARCH)_(?:URL|HOSTS?)$/.exec(name)
   if (search && /^https?:\/\//.test(template.text)) {
     const type = search[1] === 'OPENSEARCH' ? 'opensearch' : 'elasticsearch'
-    const address = readServerUrl({ ...template, text: template.text.replace(/^https?/, type) })
+    const address = readServerUrl({ ...template, text: template.text.replace(/^http/, type) })
     return address ? [{ ...common, ...address, name: 'search' }] : []
   }
   // Its host is looked up in the DNS: taken apart it would be another.

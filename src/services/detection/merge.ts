@@ -82,7 +82,7 @@ function merge({ server, uses }: Group, isOneOfSeveral: boolean): MergedService 
     socketPath: address.socketPath,
     run: address.run,
     urlVariable: address.urlVariable,
-    sslMode: uses.find((use) => use.sslMode !== undefined)?.sslMode,
+    encryption: uses.find((use) => use.encryption !== undefined)?.encryption,
     indexPrefix: uses.find((use) => known(use.indexPrefix))?.indexPrefix,
     ...login,
     database,

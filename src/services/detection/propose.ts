@@ -85,9 +85,12 @@ class UrlWriter {
     const host = hostOf(service)
     if (host === undefined) return { lacks: 'nothing says where it listens' }
     const login = this.#login(service)
-    const place = `${host}${service.port === undefined || service.port === port ? '' : `:${service.port}`}`
+    const secure = service.encryption?.secure === true
+    // With encryption another port goes without saying.
+    const isUsual = service.port === undefined || (service.port === port && !secure)
+    const place = `${host}${isUsual ? '' : `:${service.port}`}`
     const query = queryOf(service)
-    const url = `${scheme}://${login}${login === '' && socketPath !== undefined && !run ? '' : place}/${database ?? ''}${query}`
+    const url = `${scheme}${secure ? 's' : ''}://${login}${login === '' && socketPath !== undefined && !run ? '' : place}/${database ?? ''}${query}`
     return URL.canParse(url) ? url : { lacks: 'what is said of it fits no url' }
   }
 
@@ -125,12 +128,14 @@ class UrlWriter {
   }
 }
 
-function queryOf({ type, socketPath, run, sslMode, user, authSource }: MergedService): string {
+function queryOf({ socketPath, run, encryption, user, authSource }: MergedService): string {
   const parameters: string[] = []
   if (socketPath !== undefined && !run) {
     parameters.push(`socketPath=${encodeURIComponent(socketPath).replaceAll('%2F', '/')}`)
   }
-  if (type === 'postgres' && sslMode !== undefined && /^[a-z-]+$/.test(sslMode)) parameters.push(`sslmode=${sslMode}`)
+  for (const [name, value] of Object.entries(encryption?.parameters ?? {})) {
+    if (!/\$\{|\{env\}/.test(value)) parameters.push(`${name}=${encodeURIComponent(value).replaceAll('%2F', '/')}`)
+  }
   if (user && authSource !== undefined && /^[\w$-]+$/.test(authSource)) parameters.push(`authSource=${authSource}`)
   return parameters.length === 0 ? '' : `?${parameters.join('&')}`
 }

@@ -1,3 +1,4 @@
+import { readEncryption } from './encryption.ts'
 import { typeByName } from './engines.ts'
 import { type FoundService, portOf, type ReadSource, serviceName, type Texts, type Value } from './found.ts'
 import { readServerUrl } from './server-url.ts'
@@ -61,7 +62,7 @@ function readDatabase(key: string, node: YamlNode, values: readonly Value[]): Fo
       user: get('username') ?? (type === 'postgres' ? { variable: 'USER' } : undefined),
       password: get('password'),
       database,
-      sslMode: get('sslmode')?.value,
+      encryption: readEncryption(type, '', (name) => get(name)?.value),
     },
   ]
 }

@@ -1,10 +1,11 @@
+import { readEncryption } from './encryption.ts'
 import { typeByScheme } from './engines.ts'
 import { type FoundService, portOf, type Value } from './found.ts'
 import { fill, type Template } from './templates.ts'
 
 type Address = Pick<
   FoundService,
-  'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database' | 'sslMode' | 'authSource'
+  'type' | 'host' | 'port' | 'socketPath' | 'user' | 'password' | 'database' | 'encryption' | 'authSource'
 >
 
 /** Takes a service's url apart, as frameworks write it; undefined when it is none, or of no service that is known here. */
@@ -25,7 +26,8 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
   const parameter = (name: string) => url.searchParams.get(name) ?? undefined
   // What psql and its like take for a host that is a folder: the socket's.
   const folder = type === 'postgres' && parameter('host')?.startsWith('/') ? parameter('host') : undefined
-  const socketPath = parameter('unix_socket') ?? parameter('socket') ?? folder
+  const socketPath = parameter('socketPath') ?? parameter('unix_socket') ?? parameter('socket') ?? folder
+  const encryption = readEncryption(type, scheme ?? '', parameter)
   const isMariadb = /mariadb/i.test(parameter('serverVersion') ?? '')
   return {
     type: isMariadb && type === 'mysql' ? 'mariadb' : type,
@@ -35,7 +37,7 @@ export function readServerUrl({ text, values }: Template): Address | undefined {
     user: part(url.username),
     password: part(url.password),
     database: part(url.pathname.replace(/^\//, '')),
-    sslMode: parameter('sslmode'),
+    encryption: Object.keys(encryption).length > 0 ? encryption : undefined,
     authSource: type === 'mongodb' ? parameter('authSource') : undefined,
   }
 }

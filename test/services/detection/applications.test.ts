@@ -465,6 +465,23 @@ TEST_DATABASE_URL=mysql://root@localhost/test
     `)
   })
 
+  test.each([
+    ['mysql://a@db.example.com/a?ssl-mode=REQUIRED', 'mysql://a@db.example.com/a?ssl=required'],
+    [
+      'mysql://a@db.example.com/a?sslaccept=strict&ssl-ca=/etc/ca.pem',
+      'mysql://a@db.example.com/a?ssl=verify&sslCa=/etc/ca.pem',
+    ],
+    ['mysql://a@db.example.com/a?ssl-mode=DISABLED', 'mysql://a@db.example.com/a'],
+    ['mysql://a@localhost/a?socketPath=/run/m.sock', 'mysql://a@localhost/a?socketPath=/run/m.sock'],
+    ['redis://localhost/2?socketPath=/run/r.sock', 'redis:///2?socketPath=/run/r.sock'],
+    ['rediss://cache.example.com/1', 'rediss://cache.example.com/1'],
+    ['amqps://a@mq.example.com/a', 'amqps://a@mq.example.com/a'],
+    ['amqps://a@mq.example.com:5672/a', 'amqps://a@mq.example.com:5672/a'],
+  ])('what a url says of the way in stays: %s', (url, expected) => {
+    const lines = proposalFor({ '.env': `SERVICE_URL=${url}` }).split('\n')
+    expect(lines.map((line) => line.trim())).toContain(`url: ${expected}`)
+  })
+
   test("this process's own DATABASE_URL stays where it is", () => {
     const environment = { DATABASE_URL: 'postgres://app:hunter2@127.0.0.1/shop' }
     expect(proposalFor({}, environment)).toMatchInlineSnapshot(`
