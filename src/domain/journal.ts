@@ -1,4 +1,4 @@
-import type { Staged } from './swap.ts'
+import type { Staged, SwapWay } from './swap.ts'
 
 /**
  * The state of a restore on disk, from which any process can finish it or take it back:
@@ -47,8 +47,8 @@ export type Owners = Readonly<Record<string, { readonly before: string | null; r
 export type Participant = {
   readonly name: string
   readonly kind: 'service' | 'mount' | 'code'
-  /** `in place` targets are swapped first, renames last, the code between. */
-  readonly order: 'in place' | 'code' | 'rename'
+  /** In this order: `ahead`, `in place`, the code, `rename`. */
+  readonly order: SwapWay | 'code'
   readonly staged: Staged
 }
 

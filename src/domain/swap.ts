@@ -5,16 +5,19 @@ import type { Json } from './canonical-json.ts'
  * `way` says how it will be swapped, where that differs from what the probe said; `warnings` what will not be exactly as it was, for people.
  */
 export type Staged = {
-  readonly way?: 'rename' | 'in place'
+  readonly way?: SwapWay
   readonly warnings?: readonly string[]
   readonly [key: string]: Json | undefined
 }
 
+/** `ahead`: before the others are held, since no writer waits for it; `in place`: written into what is there; `rename`: takes the name of what is there. */
+export type SwapWay = 'ahead' | 'in place' | 'rename'
+
 export type SwapState = 'before' | 'between' | 'after'
 
 /**
- * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, stop, hold, lastCapture, forward, readBack, release, start,
- * discard.
+ * The swap of one target (a service, a mount, the code) to what was staged. Order: prepare, stop, hold, lastCapture, forward, catchUp, readBack, release,
+ * start, discard.
  * After a crash `inspect` decides which of them are left. On the way back nothing is prepared; `lastCapture` and `readBack` of several
  * targets run side by side.
  *
@@ -41,6 +44,12 @@ export interface Swap {
    */
   lastCapture(): Promise<Staged>
   forward(): Promise<void>
+  /**
+   * Of targets that are swapped `ahead`, since `forward` takes long and no writer waits for it: such a target is held, captured and swapped before the others are held. This comes then
+   * inside the hold of all, in state `after`: what was written to it since its last capture is kept with that, and taken away from what is there
+   * now, as if it had been swapped at this moment. What was brought back stays out of applications' reach until `release`. Idempotent.
+   */
+  catchUp?(): Promise<void>
   /** To `before`. What it replaces is kept in the set-asides. */
   back(): Promise<void>
   /** State `after`, inside the hold: throws `damaged` when the live data is not what was staged. */

@@ -2,7 +2,7 @@ import type { GenericSchema, InferOutput } from 'valibot'
 import type { Json } from '../domain/canonical-json.ts'
 import type { ContentSink, ContentSource } from '../domain/content.ts'
 import type { Presence, ServiceRecord } from '../domain/manifest.ts'
-import type { Staged, Swap } from '../domain/swap.ts'
+import type { Staged, Swap, SwapWay } from '../domain/swap.ts'
 import type { Trace } from '../system/trace.ts'
 
 /**
@@ -109,8 +109,8 @@ export type Probe = {
   readonly rung: string
   /** The command or statement that gives the next rung or mends what is missing, for `doctor`. */
   readonly advice?: string
-  /** What a restore does to this service: `rename` takes milliseconds, `in place` up to seconds. */
-  readonly swap: 'rename' | 'in place'
+  /** What a restore does to this service: `rename` takes milliseconds, `in place` up to seconds; `ahead` any time, and no writer waits for it. */
+  readonly swap: SwapWay
   /** What will not be captured or restored exactly, and other things that `doctor` shows. */
   readonly warnings: readonly string[]
 }

@@ -2,13 +2,13 @@ import type { ContentSource } from '../domain/content.ts'
 import { environmentOf } from '../domain/environment.ts'
 import { EnvError, messageOf } from '../domain/errors.ts'
 import { enter, type Journal, type JournalState, type Participant } from '../domain/journal.ts'
-import type { Swap } from '../domain/swap.ts'
+import type { Staged, Swap } from '../domain/swap.ts'
 import type { Service } from '../services/service-driver.ts'
-import { holdLimitMs, holdTogether } from './hold.ts'
 import { runAfterRestore, runRebuilds } from './hooks.ts'
 import { type Bound, keepBefore } from './keep-before.ts'
 import { markerOf, setMarker } from './loaded-data.ts'
 import { openReserved } from './reservations.ts'
+import { isAhead, SwapHold } from './swap-hold.ts'
 import { type ConfiguredWorkspace, configure, openStore, type Workspace } from './workspace.ts'
 
 /** How far a journal may go: `forward` finishes it, `back` returns to the state before. */
@@ -22,9 +22,6 @@ export type Finished = {
   /** What people should know although all is done. */
   readonly warnings: readonly string[]
 }
-
-/** A swap that gives up costs all that was staged, so its later attempts may be longer than those of a snapshot. */
-const longestSwapAttemptMs = 640
 
 /** The command lets go of what it had reserved right before its guard reserves it. */
 const reservationWaitMs = 10_000
@@ -82,7 +79,9 @@ class JournalRun {
   readonly #isCancelled: () => boolean
   #journal: Journal
   readonly #bound: readonly Bound[]
-  #heldSince: number | undefined
+  /** Held and swapped one after the other: first those for which no writer waits, where there are such. */
+  readonly #waves: readonly (readonly Bound[])[]
+  readonly #hold: SwapHold
 
   constructor(
     workspace: ConfiguredWorkspace,
@@ -96,6 +95,9 @@ class JournalRun {
     this.#services = services
     this.#isCancelled = isCancelled
     this.#bound = bound
+    this.#hold = new SwapHold(workspace.ports.signal)
+    const ahead = bound.filter(isAhead)
+    this.#waves = ahead.length > 0 ? [ahead, bound.filter((each) => !isAhead(each))] : [bound]
   }
 
   async run(wish: Direction): Promise<Finished> {
@@ -128,29 +130,30 @@ class JournalRun {
   }
 
   /** All are prepared before the first is held; on the way back there is nothing to prepare, and the store may be gone. */
-  async #prepareAndHold(): Promise<void> {
+  async #prepare(): Promise<void> {
     for (const { swap } of this.#bound) await swap.prepare?.()
     this.#workspace.ports.trace('swap: prepared')
-    await this.#hold()
   }
 
-  async #hold(): Promise<void> {
-    if (this.#heldSince !== undefined) return
-    await Promise.allSettled(this.#bound.map(({ swap }) => swap.stop?.())).then(refuseRejected)
-    this.#heldSince = await holdTogether(
-      this.#bound.map(({ swap }) => swap),
-      { limitMs: holdLimitMs, longestAttemptMs: longestSwapAttemptMs, signal: this.#workspace.ports.signal },
-    )
+  /** Holds a wave and keeps what its targets hold; those that were swapped ahead catch up with it. */
+  async #holdWave(wave: readonly Bound[]): Promise<void> {
+    await this.#hold.take(wave)
     this.#workspace.ports.trace('swap: held')
+    const earlier = this.#waves.slice(0, this.#waves.indexOf(wave)).flat()
+    await this.#atOnce(earlier, ({ swap }) => swap.catchUp?.())
+    await this.#captureLast(wave)
+  }
+
+  #refuseCancelled(): void {
+    if (this.#isCancelled())
+      throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
   }
 
   /** Lets writers go on; how long they waited, in microseconds. */
   async #release(): Promise<number> {
-    await Promise.allSettled(this.#bound.map(({ swap }) => swap.release()))
-    const held = this.#heldSince === undefined ? 0 : Math.round((performance.now() - this.#heldSince) * 1000)
-    if (this.#heldSince !== undefined) this.#workspace.ports.trace('swap: released')
-    this.#heldSince = undefined
-    await Promise.allSettled(this.#bound.map(({ swap }) => swap.start?.()))
+    const wasHeld = !this.#hold.isEmpty
+    const held = await this.#hold.release(this.#bound)
+    if (wasHeld) this.#workspace.ports.trace('swap: released')
     return held
   }
 
@@ -158,10 +161,9 @@ class JournalRun {
   async #commit(): Promise<void> {
     try {
       await this.#markOwners('restoring')
-      await this.#prepareAndHold()
-      await this.#captureLast()
-      if (this.#isCancelled())
-        throw new EnvError('cancelled', 'cancelled before the swap', { hint: 'nothing was changed' })
+      await this.#prepare()
+      await this.#holdWave(this.#waves[0]!)
+      this.#refuseCancelled()
     } catch (error) {
       await this.#release()
       await this.#goBack()
@@ -171,8 +173,11 @@ class JournalRun {
   }
 
   /** Writers wait: what does not depend on each other is done side by side. All have ended when this does, also when one failed. */
-  async #atOnce<T>(step: (bound: Bound) => Promise<T>): Promise<T[]> {
-    const outcomes = await Promise.allSettled(this.#bound.map(step))
+  async #atOnce<T>(
+    bound: readonly Bound[],
+    step: (bound: Bound) => Promise<T> | undefined,
+  ): Promise<(T | undefined)[]> {
+    const outcomes = await Promise.allSettled(bound.map(step))
     return outcomes.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason
       return outcome.value
@@ -180,27 +185,32 @@ class JournalRun {
   }
 
   /** Keeps what each target that is not swapped yet holds now; the journal must know of it before the swap. */
-  async #captureLast(): Promise<void> {
-    const participants = await this.#atOnce(async ({ participant, swap }) => {
-      const swapped = (await swap.inspect()) === 'after'
-      return swapped ? participant : { ...participant, staged: await swap.lastCapture() }
+  async #captureLast(wave: readonly Bound[]): Promise<void> {
+    const captured = new Map<string, Staged>()
+    await this.#atOnce(wave, async ({ participant, swap }) => {
+      if ((await swap.inspect()) !== 'after') captured.set(participant.name, await swap.lastCapture())
     })
+    const participants = this.#journal.participants.map((each) => ({
+      ...each,
+      staged: captured.get(each.name) ?? each.staged,
+    }))
     await this.#write(this.#journal.state, { participants })
   }
 
   async #swap(): Promise<void> {
-    const recovering = this.#heldSince === undefined
+    const recovering = this.#hold.isEmpty
     try {
       // A recovery comes here without a hold: writers may have gone on since, so it holds again and captures again.
-      if (recovering) {
-        await this.#prepareAndHold()
-        await this.#captureLast()
+      if (recovering) await this.#prepare()
+      for (const wave of this.#waves) {
+        if (recovering || wave !== this.#waves[0]) await this.#holdWave(wave)
+        if (!recovering) this.#refuseCancelled()
+        for (const { participant, swap } of wave) {
+          await swap.forward()
+          this.#workspace.ports.trace(`swap: ${participant.name} swapped`)
+        }
       }
-      for (const { participant, swap } of this.#bound) {
-        await swap.forward()
-        this.#workspace.ports.trace(`swap: ${participant.name} swapped`)
-      }
-      await this.#atOnce(({ swap }) => swap.readBack())
+      await this.#atOnce(this.#bound, ({ swap }) => swap.readBack())
       await this.#write('done')
     } catch (error) {
       // In a recovery writers may have gone on since the crash in what was swapped already: going back would lose what they wrote.
@@ -250,7 +260,7 @@ class JournalRun {
   async #goBack(): Promise<Finished> {
     if (this.#journal.state !== 'staging' && this.#journal.state !== 'staged') {
       await this.#write('backing')
-      await this.#hold()
+      await this.#hold.take(await this.#changed())
       for (const { participant, swap } of this.#bound.toReversed()) {
         await swap.back()
         this.#workspace.ports.trace(`swap: ${participant.name} put back`)
@@ -260,6 +270,14 @@ class JournalRun {
     await this.#markOwners('before')
     await this.#write('aborted')
     return this.#tidyUp('back')
+  }
+
+  /** A target that is as before needs no hold, which may be what could not be had. */
+  async #changed(): Promise<Bound[]> {
+    const changed: Bound[] = []
+    for (const bound of this.#bound)
+      if (this.#hold.has(bound) || (await bound.swap.inspect()) !== 'before') changed.push(bound)
+    return changed
   }
 
   /** From here on everything is swapped and read back: only what was there before is not stored yet. */
@@ -307,11 +325,6 @@ class JournalRun {
   }
 }
 
-function refuseRejected(outcomes: readonly PromiseSettledResult<unknown>[]): void {
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-  if (failed) throw failed.reason
-}
-
 function withWarnings(error: unknown, warnings: readonly string[]): unknown {
   if (!(error instanceof EnvError) || warnings.length === 0) return error
   const { code, message, hint, cause, details } = error
@@ -323,6 +336,6 @@ function withWarnings(error: unknown, warnings: readonly string[]): unknown {
 }
 
 function inSwapOrder(participants: readonly Participant[]): Participant[] {
-  const rank = { 'in place': 0, code: 1, rename: 2 }
+  const rank = { ahead: 0, 'in place': 1, code: 2, rename: 3 }
   return participants.toSorted((a, b) => rank[a.order] - rank[b.order])
 }

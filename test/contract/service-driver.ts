@@ -178,6 +178,7 @@ export function describeSwap(sample: DriverSample): void {
       await first.forward()
       expect([time, await first.inspect()]).toEqual([time, 'after'])
     }
+    expect(first.catchUp !== undefined).toBe(staged.way === 'ahead')
     await first.readBack()
     await first.release()
     expect(await bench.live.fingerprint()).toBe(wanted)

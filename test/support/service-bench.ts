@@ -108,6 +108,7 @@ export class ServiceBench {
     if ((await swap.inspect()) !== 'after') await swap.lastCapture()
     await swap.forward()
     expect(await swap.inspect()).toBe('after')
+    await swap.catchUp?.()
     await swap.readBack()
     await swap.release()
     await swap.start?.()

@@ -86,6 +86,7 @@ async function run(job: SwapJob): Promise<void> {
   if (job.task === 'hold for a swap') return say({ held: true })
   await say({ staged: await swap.lastCapture() })
   await swap.forward()
+  await swap.catchUp?.()
   await swap.readBack()
   await swap.release()
   await swap.start?.()

@@ -2,6 +2,7 @@ import { EnvError } from '../../domain/errors.ts'
 import { formatAge, formatBytes, formatMicros, plural, printable } from '../../domain/format-text.ts'
 import { summarize } from '../../domain/record-summary.ts'
 import { shortId } from '../../domain/snapshot-id.ts'
+import type { SwapWay } from '../../domain/swap.ts'
 import { asActivity } from '../../usecases/activity.ts'
 import { previewRestore } from '../../usecases/diff.ts'
 import { planRestore, type RestorePlan } from '../../usecases/plan-restore.ts'
@@ -141,9 +142,14 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
   output.line('  what is there now is kept: git env undo brings it back')
 }
 
-function swapText(kind: 'service' | 'mount', swap: 'rename' | 'in place'): string {
+function swapText(kind: 'service' | 'mount', swap: SwapWay): string {
   if (kind === 'mount') return 'what differs is swapped, file by file'
-  return swap === 'in place' ? 'writers wait while it is written' : 'swapped in milliseconds'
+  const texts = {
+    ahead: 'writers go on while it is written, readers wait',
+    'in place': 'writers wait while it is written',
+    rename: 'swapped in milliseconds',
+  }
+  return texts[swap]
 }
 
 async function dryRun({ output }: Context, plan: RestorePlan, lines: number): Promise<void> {

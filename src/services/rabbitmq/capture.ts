@@ -151,6 +151,8 @@ export class VhostCapture implements Capture {
 
   async release(): Promise<void> {
     this.#isHeld = false
+    // After an attempt to hold all services that came to nothing there is no point yet, and all stays in our hands for the next one.
+    if (!this.#isCut) return
     this.#givenBack ??= this.#giveBack()
     this.#givenBack.catch(() => {})
   }
@@ -191,7 +193,6 @@ export class VhostCapture implements Capture {
 
   async #giveBack(): Promise<void> {
     const { taking, channel } = this.#prepared
-    if (!this.#isCut) return
     await taking.settle()
     taking.giveBack()
     await untilGivenBack(channel, taking.queues.values())

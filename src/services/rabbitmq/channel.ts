@@ -183,7 +183,7 @@ export class Channel {
       this.#connection.forget(this.number)
       this.end(error)
     } else if (method !== methods.basicCancel) {
-      // A consumer that the broker cancels, because its queue is gone, is noticed by what its queue does not give any more.
+      // A consumer that the broker cancels, because its queue is gone, is noticed when its queue is counted.
       this.#waiting.shift()?.resolve({ method, args })
     }
   }

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceContext } from '../service-driver.ts'
-import { type Definitions, DefinitionWriter, readDefinitions } from './definitions.ts'
-import { digestOf, type Holding } from './holding.ts'
+import type { Connection } from './connection.ts'
+import { brokerVersion, type Definitions, DefinitionWriter, readDefinitions } from './definitions.ts'
+import type { Holding } from './holding.ts'
 import type { Link } from './link.ts'
 import { part } from './management.ts'
 import { declareMarkQueue, type Mark, readMark, writeMark } from './mark.ts'
 import type { MessageSet } from './message-set.ts'
+import { digestOf } from './messages.ts'
 import { type OwnNames, ownPrefix } from './names.ts'
 import { type Plan, planOf } from './plan.ts'
 import { hasMoreRoutes } from './properties.ts'
@@ -21,7 +23,6 @@ export type Exchange = {
   readonly context: ServiceContext
   readonly holding: Holding
   readonly names: OwnNames
-  readonly major: number
   readonly to: Mark['to']
   readonly capture: number
   /** The vhost is made by this. */
@@ -46,13 +47,13 @@ export type Published = Map<string, string[]>
  * that tells how far we are: whenever this process dies, either all of it has happened or nothing. Definitions are made before, and those that go, after it.
  */
 export async function exchange(task: Exchange): Promise<Published> {
-  const { link, context, holding, names, major, to } = task
+  const { link, context, holding, names, to } = task
   const published: Published = new Map()
   const mark = await readMark(holding.channel, names.markQueue)
   if (mark?.to === to && mark.phase === 2) return published
   const publishes = to === 'target' || mark?.to === 'target' || task.isNew
   const isBegun = mark?.to === to && mark.phase === 1
-  const have = (await readDefinitions(link.management, link.broker.vhost, major)).definitions
+  const have = await definitionsNow(link)
   const plan = planOf(have, task.want.definitions)
   const anew = new Set([...task.anew, ...plan.anew.queues])
   const hasMore =
@@ -153,10 +154,9 @@ type Commit = {
 }
 
 async function commit(task: Exchange, { acknowledged, publish, phase, published }: Commit): Promise<void> {
-  const { link, holding, names, want, major, to, capture, context, isNew } = task
+  const { link, holding, names, want, to, capture, context, isNew } = task
   const { channel, connection } = holding
-  const live = (await readDefinitions(link.management, link.broker.vhost, major)).definitions
-  const leadsOnlyTo = routesOf(live)
+  const leadsOnlyTo = routesOf(await definitionsNow(link))
   let returned: string | undefined
   channel.onReturn = ({ routingKey }) => {
     returned = routingKey
@@ -168,7 +168,7 @@ async function commit(task: Exchange, { acknowledged, publish, phase, published 
       const isDirect = known !== undefined && !hasMoreRoutes(properties) && leadsOnlyTo(known, routingKey, queue)
       channel.publish({ exchange: isDirect ? known : names.exchangeTo(queue), routingKey, properties, body })
       digests.push(digestOf({ routingKey, properties, body }))
-      if (++sent % burst === 0) await awake(task, connection.drain())
+      if (++sent % burst === 0) await awake(context.name, connection, connection.drain())
     }
     published.set(queue, digests)
   }
@@ -181,16 +181,34 @@ async function commit(task: Exchange, { acknowledged, publish, phase, published 
     old,
     to === 'before' && phase === 2 && !isNew ? undefined : { to, phase, capture },
   )
-  await awake(task, channel.commit())
+  await awake(context.name, connection, channel.commit())
   if (returned === undefined) return
   throw new EnvError('damaged', `${context.name}: a message with the routing key ${returned} reached no queue`, {
     hint: 'somebody has changed bindings meanwhile; run the command again',
   })
 }
 
+/** Takes away what came since, with the mark that tells where it is kept. */
+export async function commitLate(
+  name: string,
+  holding: Holding,
+  { markQueue }: OwnNames,
+  queues: Iterable<string>,
+  mark: Mark,
+): Promise<void> {
+  const { channel, connection } = holding
+  holding.acknowledge(queues)
+  writeMark(channel, markQueue, await channel.get(markQueue), mark)
+  await awake(name, connection, channel.commit())
+}
+
+async function definitionsNow({ management, broker }: Link): Promise<Definitions> {
+  const { major } = await brokerVersion(management)
+  return (await readDefinitions(management, broker.vhost, major)).definitions
+}
+
 /** A broker that is out of memory or disk takes nothing and says nothing more: that is not waited for for ever. */
-async function awake<T>({ holding, context }: Exchange, work: Promise<T>): Promise<T> {
-  const { connection } = holding
+async function awake<T>(name: string, connection: Connection, work: Promise<T>): Promise<T> {
   let isDone = false
   const done = work.finally(() => {
     isDone = true
@@ -200,13 +218,9 @@ async function awake<T>({ holding, context }: Exchange, work: Promise<T>): Promi
       if (isDone) return new Promise(() => {})
       if (!connection.isBlocked) since = performance.now()
       if (performance.now() - since > blockedMs) {
-        throw new EnvError(
-          'unavailable',
-          `${context.name}: the broker takes no messages: it is short of memory or disk`,
-          {
-            hint: 'rabbitmq-diagnostics alarms',
-          },
-        )
+        throw new EnvError('unavailable', `${name}: the broker takes no messages: it is short of memory or disk`, {
+          hint: 'rabbitmq-diagnostics alarms',
+        })
       }
     }
   }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { EnvError } from '../../domain/errors.ts'
-import type { Channel, Message } from './channel.ts'
+import type { Channel } from './channel.ts'
 import type { Connection } from './connection.ts'
 import {
   type Definitions,
@@ -11,95 +11,71 @@ import {
   readDefinitions,
   type VhostDefinition,
 } from './definitions.ts'
+import { type Entry, HeldQueue } from './held-queue.ts'
 import type { Link } from './link.ts'
-import { MessageSet, type SetIndex } from './message-set.ts'
-import { encodeMessage } from './messages.ts'
+import { MessageSet, type SetIndex, type SetQueue } from './message-set.ts'
+import { digestOf } from './messages.ts'
 import { hasMoreRoutes, withoutDeliveryCount } from './properties.ts'
 import { whyUnread } from './readable.ts'
 import { routesOf } from './routes.ts'
-import { Spool } from './spool.ts'
 import { Taking } from './taking.ts'
 
-type Held = {
-  readonly file: string
-  spool: Spool
-  files: string[]
-  firstSum: string | undefined
-  count: number
-  isPlain: boolean
-  /** Of what is in our hands and not acknowledged, in order; so many of them are kept in files. */
-  tags: bigint[]
-  kept: number
-  /** So many messages are in the files in all. */
-  keptCount: number
-  /** Digests of what came after the last exchange. */
-  since: string[]
+type CheckUser = (queue: string, properties: Buffer) => void
+
+type Parts = {
+  readonly connection: Connection
+  readonly channel: Channel
+  readonly live: LiveDefinitions
+  readonly directory: string
+  readonly checkUser: CheckUser
 }
 
 /** All ready messages of a vhost in our hands, kept in files of a capture as they come. Ends with the connection: then all are in their queues again. */
 export class Holding {
   readonly connection: Connection
   readonly channel: Channel
+  /** Names the capture: one more than the captures that are there. */
   readonly number: number
   readonly live: LiveDefinitions
   readonly #link: Link
   readonly #taking: Taking
   readonly #directory: string
-  readonly #held = new Map<string, Held>()
-  #checkUser: (queue: string, properties: Buffer) => void
+  readonly #held = new Map<string, HeldQueue>()
   #refused: Error | undefined
+  #isKept = false
 
-  private constructor(
-    link: Link,
-    parts: {
-      connection: Connection
-      channel: Channel
-      live: LiveDefinitions
-      directory: string
-      checkUser: Holding['checkUser']
-    },
-  ) {
+  private constructor(link: Link, { connection, channel, live, directory, checkUser }: Parts) {
     this.#link = link
-    this.connection = parts.connection
-    this.channel = parts.channel
-    this.live = parts.live
-    this.#checkUser = parts.checkUser
-    mkdirSync(parts.directory, { recursive: true, mode: 0o700 })
+    this.connection = connection
+    this.channel = channel
+    this.live = live
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
     this.number =
       1 +
-      readdirSync(parts.directory).reduce(
-        (most, name) => Math.max(most, Number(/^capture-(\d+)$/.exec(name)?.[1] ?? 0)),
-        0,
-      )
-    this.#directory = path.join(parts.directory, `capture-${this.number}`)
+      readdirSync(directory).reduce((most, name) => Math.max(most, Number(/^capture-(\d+)$/.exec(name)?.[1] ?? 0)), 0)
+    this.#directory = path.join(directory, `capture-${this.number}`)
     mkdirSync(this.#directory, { mode: 0o700 })
-    const leadsOnlyTo = routesOf(parts.live.definitions)
+    const leadsOnlyTo = routesOf(live.definitions)
     this.#taking = new Taking(this.channel, (queue, { message, tag }) => {
-      const held = this.#of(queue.name)
       const properties =
         queue.kind === 'quorum' ? withoutDeliveryCount(message.properties).properties : message.properties
       const isKnown = !hasMoreRoutes(properties) && leadsOnlyTo(message.exchange, message.routingKey, queue.name)
-      held.spool.append(encodeMessage({ ...message, properties, exchange: isKnown ? message.exchange : undefined }))
-      held.count++
-      held.isPlain &&= isKnown && message.exchange === ''
-      held.tags.push(tag)
-      held.since.push(digestOf({ ...message, properties }))
+      let isForeign = false
       try {
-        this.#checkUser(queue.name, properties)
+        checkUser(queue.name, properties)
       } catch (error) {
+        isForeign = true
         this.#refused ??= error as Error
       }
+      const stored = { ...message, properties, exchange: isKnown ? message.exchange : undefined }
+      this.#of(queue.name).add(stored, { tag, digest: digestOf(stored), isForeign })
     })
-  }
-
-  get checkUser(): (queue: string, properties: Buffer) => void {
-    return this.#checkUser
   }
 
   static async begin(
     link: Link,
     connection: Connection,
-    options: { directory: string; major: number; only: readonly string[] | null; checkUser: Holding['checkUser'] },
+    options: { directory: string; major: number; only: readonly string[] | null; checkUser: CheckUser },
   ): Promise<Holding> {
     const { directory, major, only, checkUser } = options
     const live = await readDefinitions(link.management, link.broker.vhost, major)
@@ -108,6 +84,19 @@ export class Holding {
     const holding = new Holding(link, { connection, channel, live, directory, checkUser })
     await holding.take(live.queues.filter((queue) => only?.includes(queue.name) ?? true))
     return holding
+  }
+
+  get isOver(): boolean {
+    return this.connection.ended !== undefined || this.channel.ended !== undefined
+  }
+
+  /** A second capture needs a holding of its own. */
+  get isKept(): boolean {
+    return this.#isKept
+  }
+
+  get queueNames(): readonly string[] {
+    return [...this.#taking.queues.keys()].sort()
   }
 
   async take(queues: readonly LiveQueue[]): Promise<void> {
@@ -123,6 +112,10 @@ export class Holding {
     await this.#taking.drain(Number.POSITIVE_INFINITY)
     await this.#taking.cut({ goOn: true })
     await this.#taking.settle()
+  }
+
+  /** What could not be published again must not be replaced. */
+  refuseForeign(): void {
     if (this.#refused) throw this.#refused
   }
 
@@ -130,46 +123,53 @@ export class Holding {
     return this.#taking.queues.has(queue)
   }
 
+  /** SHA-256 of what was kept of a queue at first. */
   sum(queue: string): string {
-    const held = this.#of(queue)
-    return held.firstSum ?? held.spool.sha256()
+    return this.#of(queue).sum
   }
 
-  /** What is in our hands, durable, as the capture of this holding. Again, for some queues: what has come to them since is added. */
-  async keep(definitions: Definitions, vhost: VhostDefinition | null, more?: ReadonlySet<string>): Promise<MessageSet> {
-    const queues: SetIndex['queues'][number][] = []
-    for (const name of [...this.#taking.queues.keys()].sort()) {
+  /** What is in our hands of a queue and was not acknowledged, in the order in which it came. */
+  entries(queue: string): readonly Entry[] {
+    return this.#held.get(queue)?.entries ?? []
+  }
+
+  /** All that is in our hands, durable, as the capture of this holding; it is chosen for the next `acknowledge`. */
+  async keep(definitions: Definitions, vhost: VhostDefinition | null): Promise<MessageSet> {
+    this.#isKept = true
+    const queues: SetQueue[] = this.queueNames.map((name) => {
       const held = this.#of(name)
-      held.firstSum ??= held.spool.sha256()
-      const isWanted = more?.has(name) ?? true
-      if (held.files.length === 0 || (isWanted && held.spool.bytes > 0)) {
-        held.spool.sync()
-        held.spool.close()
-        held.files.push(held.files.length === 0 ? held.file : `${held.file}-${held.files.length}`)
-        held.spool = new Spool(path.join(this.#directory, `${held.file}-${held.files.length}`))
-      }
-      if (isWanted) {
-        held.kept = held.tags.length
-        held.keptCount = held.count
-      }
-      const { files, keptCount: count, firstSum, isPlain } = held
-      queues.push({ name, files: [...files], count, bytes: 0, sha256: firstSum, isPlain })
-    }
+      return { name, ...held.keep(), sha256: held.sum, isPlain: held.isPlain }
+    })
     return MessageSet.write(this.#directory, { definitions, vhost, queues })
   }
 
-  /** Removes, with the transaction, what is kept of these queues. What came after that stays in them. */
-  acknowledge(queues: ReadonlySet<string>): void {
-    const tags: bigint[] = []
-    for (const queue of queues) {
-      const held = this.#of(queue)
-      for (const tag of held.tags.splice(0, held.kept)) tags.push(tag)
-      held.since.splice(0, held.kept)
-      held.kept = 0
-    }
+  /** What has come to these queues since, added to a set that is kept already, durable; chosen for the next `acknowledge`. */
+  async keepMore(set: MessageSet, queues: Iterable<string>): Promise<MessageSet> {
+    return this.#add(
+      set,
+      [...queues].filter((name) => this.has(name)).map((name) => [name, this.#of(name).keep()]),
+    )
+  }
+
+  /** Some of what has come, likewise; nothing else is chosen then. */
+  async keepOnly(set: MessageSet, late: ReadonlyMap<string, readonly Entry[]>): Promise<MessageSet> {
+    return this.#add(
+      set,
+      [...late].map(([name, entries]) => [name, this.#of(name).keepOnly(entries)]),
+    )
+  }
+
+  /** Chooses what the next `acknowledge` removes of a queue, and nothing else of it. */
+  choose(queue: string, isWanted: (entry: Entry) => boolean): void {
+    for (const entry of this.entries(queue)) entry.isChosen = isWanted(entry)
+  }
+
+  /** Removes, with the transaction, what is chosen in these queues. What came after that stays in them. */
+  acknowledge(queues: Iterable<string>): void {
+    const tags = [...queues].flatMap((queue) => this.#held.get(queue)?.takeChosen() ?? [])
     const last = tags.reduce((most, tag) => (tag > most ? tag : most), 0n)
     if (last === 0n) return
-    const isAll = [...this.#held.values()].every(({ tags: [first] }) => first === undefined || first > last)
+    const isAll = [...this.#held.values()].every(({ entries: [first] }) => first === undefined || first.tag > last)
     if (isAll) this.channel.acknowledgeUpTo(last)
     else for (const tag of tags) this.channel.acknowledge(tag)
   }
@@ -179,25 +179,15 @@ export class Holding {
     return this.#taking.queues.get(queue)?.queue.arguments['x-max-priority'] !== undefined
   }
 
-  /** Digests of what came to a queue since it was acknowledged, in order. */
-  since(queue: string): readonly string[] {
-    return this.#held.get(queue)?.since ?? []
-  }
-
   /** A queue that is deleted, or that we have from anew. */
   forget(queue: string): void {
     this.#taking.queues.delete(queue)
     const held = this.#held.get(queue)
-    if (held) {
-      held.tags = []
-      held.since = []
-      held.kept = 0
-    }
+    if (held) held.entries = []
   }
 
   async release(): Promise<void> {
-    for (const { spool } of this.#held.values()) spool.close()
-    if (!this.connection.ended && !this.channel.ended) {
+    if (!this.isOver) {
       try {
         this.#taking.cut({ goOn: false }).catch(() => {})
         await this.#taking.settle()
@@ -210,33 +200,34 @@ export class Holding {
       }
     }
     await this.connection.close()
+    for (const held of this.#held.values()) held.close()
   }
 
-  #of(queue: string): Held {
+  #add(set: MessageSet, more: (readonly [string, { files: readonly string[]; count: number }])[]): Promise<MessageSet> {
+    const queues = new Map(set.index.queues.map((queue) => [queue.name, queue]))
+    const at = path.relative(set.directory, this.#directory)
+    for (const [name, { files, count }] of more) {
+      const { isPlain, sum } = this.#of(name)
+      const have = queues.get(name) ?? { name, files: [], count: 0, sha256: sum, isPlain: true }
+      queues.set(name, {
+        ...have,
+        files: [...have.files, ...files.map((file) => path.join(at, file))],
+        count: have.count + count,
+        isPlain: have.isPlain && isPlain,
+      })
+    }
+    const index: SetIndex = { ...set.index, queues: [...queues.values()] }
+    return MessageSet.write(set.directory, index)
+  }
+
+  #of(queue: string): HeldQueue {
     let held = this.#held.get(queue)
     if (!held) {
-      const file = hash('sha256', queue).slice(0, 16)
-      held = {
-        file,
-        spool: new Spool(path.join(this.#directory, file)),
-        files: [],
-        firstSum: undefined,
-        count: 0,
-        isPlain: true,
-        tags: [],
-        kept: 0,
-        keptCount: 0,
-        since: [],
-      }
+      held = new HeldQueue(this.#directory, hash('sha256', queue).slice(0, 16))
       this.#held.set(queue, held)
     }
     return held
   }
-}
-
-/** Of all that a consumer sees but the exchange. */
-export function digestOf({ routingKey, properties, body }: Omit<Message, 'exchange'>): string {
-  return hash('sha256', encodeMessage({ exchange: undefined, routingKey, properties, body }))
 }
 
 export function busyConsumers(name: string): EnvError {

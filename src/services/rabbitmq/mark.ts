@@ -7,7 +7,13 @@ import { replyOf } from './reply.ts'
  * How far a swap is: one message in a queue of ours, written in the same transaction that exchanges the messages. None: nothing was exchanged.
  * `phase` 1: queues that have to be deleted or made anew are left to do.
  */
-export type Mark = { readonly to: 'target' | 'before'; readonly phase: 1 | 2; readonly capture: number }
+export type Mark = {
+  readonly to: 'target' | 'before'
+  readonly phase: 1 | 2
+  readonly capture: number
+  /** The set of what came after that capture and was taken away too. */
+  readonly late?: string
+}
 
 /** Persistent; no other property. */
 const properties = Buffer.from([0x10, 0x00, 2])

@@ -4,14 +4,13 @@ import path from 'node:path'
 import { EnvError, systemCode } from '../../domain/errors.ts'
 import { makeDirectory, replaceFile } from '../../system/durable-file.ts'
 import { type Definitions, noDefinitions, type VhostDefinition } from './definitions.ts'
-import { decodeMessages, type StoredMessage } from './messages.ts'
+import { decodeMessages, digestOf, type StoredMessage } from './messages.ts'
 
-type SetQueue = {
+export type SetQueue = {
   readonly name: string
   /** Files in the folder, one after the other; more than one where messages came after the first was written. */
   readonly files: readonly string[]
   readonly count: number
-  readonly bytes: number
   /** Of the first file. */
   readonly sha256: string
   /** Whether all reached the queue by its own name, so that no exchange of ours is needed. */
@@ -49,8 +48,32 @@ export class MessageSet {
     }
   }
 
-  static none(): MessageSet {
-    return new MessageSet('', { definitions: noDefinitions, vhost: null, queues: [] })
+  /** In this folder, which may not be there yet. */
+  static empty(directory: string): MessageSet {
+    return new MessageSet(directory, { definitions: noDefinitions, vhost: null, queues: [] })
+  }
+
+  only(queues: readonly string[]): MessageSet {
+    const wanted = this.index.queues.filter(({ name }) => queues.includes(name))
+    return new MessageSet(this.directory, { ...this.index, queues: wanted })
+  }
+
+  /** And of each queue what another set has, which lies beside this one. */
+  with(other: MessageSet): MessageSet {
+    const at = path.relative(this.directory, other.directory)
+    const queues = new Map(this.index.queues.map((queue) => [queue.name, queue]))
+    for (const more of other.index.queues) {
+      const have = queues.get(more.name)
+      const files = more.files.map((file) => path.join(at, file))
+      const both = have && {
+        ...have,
+        files: [...have.files, ...files],
+        count: have.count + more.count,
+        isPlain: have.isPlain && more.isPlain,
+      }
+      queues.set(more.name, both ?? { ...more, files })
+    }
+    return new MessageSet(this.directory, { ...this.index, queues: [...queues.values()] })
   }
 
   find(queue: string): SetQueue | undefined {
@@ -60,6 +83,12 @@ export class MessageSet {
   async *bytes(queue: string): AsyncGenerator<Uint8Array> {
     for (const file of this.find(queue)?.files ?? [])
       yield* createReadStream(path.join(this.directory, file), { highWaterMark: 1 << 20 })
+  }
+
+  async digests(queue: string): Promise<string[]> {
+    const digests: string[] = []
+    for await (const message of this.messages(queue)) digests.push(digestOf(message))
+    return digests
   }
 
   messages(queue: string): AsyncGenerator<StoredMessage> {

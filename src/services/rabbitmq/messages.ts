@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { EnvError } from '../../domain/errors.ts'
 import type { Message } from './channel.ts'
 import { ArgumentReader, ArgumentWriter } from './wire.ts'
@@ -12,6 +13,11 @@ export function encodeMessage({ exchange, routingKey, properties, body }: Stored
   else head.octet(1).shortString(exchange)
   head.shortString(routingKey).longString(properties).longLong(BigInt(body.length))
   return Buffer.concat([head.bytes(), body])
+}
+
+/** Of all that a consumer sees but the exchange. */
+export function digestOf({ routingKey, properties, body }: Omit<Message, 'exchange'>): string {
+  return hash('sha256', encodeMessage({ exchange: undefined, routingKey, properties, body }))
 }
 
 /** Messages from bytes that come in any parts. */

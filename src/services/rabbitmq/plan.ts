@@ -1,5 +1,5 @@
 import type { Staged } from '../../domain/swap.ts'
-import { type Definitions, keys, sameDefinition } from './definitions.ts'
+import { type Definitions, keys, noDefinitions, sameDefinition } from './definitions.ts'
 
 /** What turns one set of definitions into another. `anew`: of a name that is there, but not as it should be; RabbitMQ changes no queue and no exchange. */
 export type Plan = {
@@ -69,9 +69,33 @@ export function asBefore(live: Definitions, plan: Plan | null): Definitions {
   return { ...left, bindings: [...left.bindings, ...missing(plan.drop, live).bindings], policies: live.policies }
 }
 
+/** Whether definitions of the plan are made already, or gone. */
+export function isBegun(plan: Plan, now: Definitions, isPartial: boolean): boolean {
+  const left = planOf(now, merge(now, plan.create)).create
+  const gone = planOf(now, merge(now, { ...noDefinitions, bindings: plan.drop.bindings })).create
+  return count(left) < count(plan.create) || (!isPartial && count(gone) > 0)
+}
+
+function merge(a: Definitions, b: Definitions): Definitions {
+  const of = <T extends { readonly name: string }>(first: readonly T[], second: readonly T[]) => [
+    ...first.filter(({ name }) => !second.some((each) => each.name === name)),
+    ...second,
+  ]
+  return {
+    queues: of(a.queues, b.queues),
+    exchanges: of(a.exchanges, b.exchanges),
+    bindings: [...a.bindings, ...b.bindings],
+    policies: of(a.policies, b.policies),
+  }
+}
+
+function count({ queues, exchanges, bindings, policies }: Definitions): number {
+  return queues.length + exchanges.length + bindings.length + policies.length
+}
+
 /** What the journal keeps of a staged restore. */
 export type StagedVhost = {
-  readonly way: 'in place'
+  readonly way: 'ahead'
   readonly warnings: readonly string[]
   readonly id: string
   readonly only: readonly string[] | null

@@ -31,7 +31,7 @@ export async function probeVhost(link: Link): Promise<Probe> {
       : {
           advice: `to have all of one moment: stop the consumers of ${consumed[0]!.name}${consumed.length > 1 ? ` and ${consumed.length - 1} more` : ''}, by hooks: freeze and thaw`,
         }),
-    swap: 'in place',
+    swap: 'ahead',
     warnings: await warningsOf(link, live),
   }
 }
@@ -59,7 +59,7 @@ async function absentProbe({ management, broker }: Link): Promise<Probe> {
     bytes: 0,
     versions: {},
     rung: 'frozen: nothing is there',
-    swap: 'in place' as const,
+    swap: 'ahead' as const,
   }
   const me = await whoAmI({ management }).catch((error: unknown) => {
     if (error instanceof EnvError) return messageOf(error)

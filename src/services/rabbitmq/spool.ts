@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { fileError } from '../../system/durable-file.ts'
 
@@ -10,14 +10,14 @@ const blockBytes = 1 << 20
 /** Bytes that are gathered in memory, and in a file once they are many. What is read from it may be read again. */
 export class Spool {
   bytes = 0
-  readonly #file: string
+  readonly file: string
   readonly #sum = createHash('sha256')
   #parts: Buffer[] = []
   #pending = 0
   #descriptor: number | undefined
 
   constructor(file: string) {
-    this.#file = file
+    this.file = file
   }
 
   append(part: Buffer): void {
@@ -45,6 +45,18 @@ export class Spool {
     yield* [...this.#parts]
   }
 
+  /** Some bytes of it. */
+  part(offset: number, length: number): Buffer {
+    this.#flush()
+    const bytes = Buffer.allocUnsafe(length)
+    for (let got = 0; got < length; ) {
+      const more = readSync(this.#descriptor!, bytes, got, length - got, offset + got)
+      if (more === 0) throw new RangeError(`${this.file} ends before ${offset + length}`)
+      got += more
+    }
+    return bytes
+  }
+
   /** All of it in the file, durable. */
   sync(): void {
     this.#flush()
@@ -57,23 +69,18 @@ export class Spool {
     this.#parts = []
   }
 
-  remove(): void {
-    this.close()
-    rmSync(this.#file, { force: true })
-  }
-
   #flush(): void {
     try {
       if (this.#descriptor === undefined) {
-        mkdirSync(path.dirname(this.#file), { recursive: true, mode: 0o700 })
-        this.#descriptor = openSync(this.#file, 'w+', 0o600)
+        mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 })
+        this.#descriptor = openSync(this.file, 'w+', 0o600)
       }
       let bytes: Buffer = Buffer.concat(this.#parts)
       while (bytes.length > 0) bytes = bytes.subarray(writeSync(this.#descriptor, bytes))
       this.#parts = []
       this.#pending = 0
     } catch (error) {
-      throw fileError(error, this.#file, 'keep messages')
+      throw fileError(error, this.file, 'keep messages')
     }
   }
 }

@@ -64,14 +64,14 @@ export async function stageVhost(
       isPlain &&= exchange === ''
       checkUser(name, properties)
     }
-    queues.push({ name, files: [file], count, bytes: spool.bytes, sha256: spool.sha256(), isPlain })
+    queues.push({ name, files: [file], count, sha256: spool.sha256(), isPlain })
     spool.close()
   }
   const vhost = target.presence === 'present' ? factsOf(target).vhost : null
   await MessageSet.write(path.join(directory, 'target'), { definitions, vhost, queues })
   context.trace(`${context.name}: staged`)
   return asStaged({
-    way: 'in place',
+    way: 'ahead',
     warnings: warningsOf(definitions, present, target, live, only),
     id,
     only: only ?? null,

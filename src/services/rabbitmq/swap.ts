@@ -1,37 +1,35 @@
 import { rm } from 'node:fs/promises'
-import path from 'node:path'
 import type { ContentSink } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged, SwapState } from '../../domain/swap.ts'
 import type { ServiceContext, ServiceSwap } from '../service-driver.ts'
-import { definitionBytes } from './capture.ts'
-import {
-  brokerVersion,
-  type Definitions,
-  DefinitionWriter,
-  noDefinitions,
-  readDefinitions,
-  readVhost,
-  type VhostDefinition,
-} from './definitions.ts'
-import { dropOwn, exchange, type Published } from './exchange.ts'
+import { amongThese, isWithin } from './compare.ts'
+import { brokerVersion, readDefinitions, readVhost } from './definitions.ts'
+import { commitLate, dropOwn, exchange, type Published } from './exchange.ts'
+import type { Entry } from './held-queue.ts'
 import { busyConsumers, Holding } from './holding.ts'
 import type { Link } from './link.ts'
 import { type Mark, readMark } from './mark.ts'
-import { MessageSet } from './message-set.ts'
+import type { MessageSet } from './message-set.ts'
 import { type OwnNames, ownNames } from './names.ts'
-import { asBefore, asStaged, fromStaged, onlyQueues, planOf, type StagedVhost } from './plan.ts'
-import { absentRecord, type Captured, factsOf, presentRecord, queueOf } from './record.ts'
+import { asBefore, asStaged, fromStaged, isBegun, onlyQueues, planOf, type StagedVhost } from './plan.ts'
 import { userCheck } from './stage.ts'
+import { recordBefore, SwapFiles } from './swap-files.ts'
+import { VhostLife } from './vhost.ts'
 
 const longestTakingMs = 600_000
 
-/** Messages are exchanged within the live queues, which keep their names, their bindings and their consumers. */
+/**
+ * Messages are exchanged within the live queues, which keep their names, their bindings and their consumers. From `prepare` to `release` all messages
+ * are in our hands, so no application gets one; publishers go on. So it is swapped before other targets are held.
+ */
 export class VhostSwap implements ServiceSwap {
   readonly #link: Link
   readonly #context: ServiceContext
   readonly #names: OwnNames
+  readonly #files: SwapFiles
+  readonly #vhost: VhostLife
   #staged: StagedVhost
   #holding: Holding | undefined
   /** What this process has published: only that can be compared, since others may have consumed what another has. */
@@ -42,39 +40,41 @@ export class VhostSwap implements ServiceSwap {
     this.#context = context
     this.#staged = fromStaged(staged)
     this.#names = ownNames(this.#staged.id, context.name, context.privateDirectory)
+    this.#files = new SwapFiles(this.#names.directory)
+    this.#vhost = new VhostLife(link, context, this.#staged.id)
   }
 
   async inspect(): Promise<SwapState> {
-    const { targetAbsent, liveAbsent } = this.#staged
+    const { targetAbsent, liveAbsent, plan, only } = this.#staged
     const connection = await this.#link.openIfThere()
     if (!connection) return targetAbsent ? 'after' : liveAbsent ? 'before' : 'between'
     try {
-      if (await this.#isUnfinishedVhost()) return 'between'
+      if ((targetAbsent || liveAbsent) && (await this.#vhost.isUnfinished())) return 'between'
       if (targetAbsent) return 'before'
       const mark = await readMark(await connection.channel(), this.#names.markQueue)
       if (mark?.to === 'target' && mark.phase === 2) return 'after'
-      if (mark) return 'between'
-      if (liveAbsent) return 'between'
-      return (await this.#isTouched()) ? 'between' : 'before'
+      if (mark || liveAbsent) return 'between'
+      return plan && isBegun(plan, await this.#definitions(), only !== null) ? 'between' : 'before'
     } finally {
       await connection.close()
     }
   }
 
-  /** Consumers get nothing from here on, so that all messages are in our hands when it comes to the hold. */
+  /** Consumers get nothing from here on. */
   async prepare(): Promise<void> {
-    await (await this.#hold())?.drain(longestTakingMs)
+    const holding = await this.#hold()
+    if (holding && !(await holding.drain(longestTakingMs))) throw busyConsumers(this.#context.name)
   }
 
-  /** What has been taken stays taken for a further attempt: publishers never wait. */
-  async hold(limitMs: number): Promise<void> {
-    const holding = await this.#hold()
-    if (holding && !(await holding.drain(limitMs))) throw busyConsumers(this.#context.name)
+  /** No writer waits while messages are still coming, so there is no shorter limit. */
+  async hold(): Promise<void> {
+    await this.prepare()
     this.#context.trace(`${this.#context.name}: held`)
   }
 
   async lastCapture(): Promise<Staged> {
-    const holding = this.#holding
+    if (this.#holding?.isKept) await this.release()
+    const holding = await this.#hold()
     if (!holding) return asStaged(this.#staged)
     const mark = await this.#mark()
     if (mark?.to === 'before') await this.#exchangeTo('before')
@@ -84,39 +84,64 @@ export class VhostSwap implements ServiceSwap {
     }
     const { only, targetAbsent, plan: earlier } = this.#staged
     await holding.cut()
-    const { definitions } = holding.live
-    const before = asBefore(definitions, earlier)
-    const target = await this.#target()
+    holding.refuseForeign()
+    const before = asBefore(holding.live.definitions, earlier)
+    const target = await this.#files.target()
     const want = only ? onlyQueues(before, target.index.definitions, only) : target.index.definitions
     const vhost = (await readVhost(this.#link.management, this.#link.broker.vhost)) ?? null
     await holding.keep(before, vhost)
-    const names = new Set([...target.index.queues.map(({ name }) => name), ...before.queues.map(({ name }) => name)])
-    const differing = [...names].filter((name) => {
-      const stored = target.find(name)
-      if (!stored) return false
-      return !holding.has(name) || holding.sum(name) !== stored.sha256
-    })
+    const differing = target.index.queues
+      .filter(({ name, sha256 }) => !holding.has(name) || holding.sum(name) !== sha256)
+      .map(({ name }) => name)
     this.#staged = {
       ...this.#staged,
       capture: holding.number,
       plan: targetAbsent ? null : planOf(before, want),
       exchange: targetAbsent ? [] : differing,
     }
-    this.#refuseUnheld(differing)
+    this.#refuseUnheld(holding, differing)
     this.#context.trace(`${this.#context.name}: last capture kept`)
     return asStaged(this.#staged)
   }
 
   async forward(): Promise<void> {
     if ((await this.inspect()) === 'after') return
-    if (this.#staged.targetAbsent) return this.#dropVhost()
+    if (this.#staged.targetAbsent) return this.#dropVhost(await this.#files.captured(this.#staged.capture))
     await this.#exchangeTo('target')
+    // What was published comes to us again; it has come before others are held.
+    await this.#holding?.cut()
   }
 
   async back(): Promise<void> {
     if ((await this.inspect()) === 'before') return
-    if (this.#staged.liveAbsent) return this.#dropVhost()
+    if (this.#staged.liveAbsent) return this.#dropVhost(this.#files.fresh('replaced').set)
     await this.#exchangeTo('before')
+  }
+
+  async catchUp(): Promise<void> {
+    const { liveAbsent, targetAbsent, capture, exchange: exchanged } = this.#staged
+    const holding = this.#holding
+    if (!holding || liveAbsent || targetAbsent) return
+    const mark = await this.#mark()
+    if (mark?.to !== 'target' || mark.phase !== 2) return
+    await holding.cut()
+    const [target, captured] = [await this.#files.target(), await this.#files.captured(capture)]
+    const late = new Map<string, readonly Entry[]>()
+    for (const { name } of captured.index.queues) {
+      const entries = holding.entries(name)
+      const isOurs = !exchanged.includes(name) && capture === holding.number
+      const known = async () =>
+        this.#published?.get(name) ?? (await (exchanged.includes(name) ? target : captured).digests(name))
+      const there = isOurs ? new Set(entries.filter(({ isKept }) => isKept)) : amongThese(entries, await known())
+      const more = entries.filter((entry) => !there.has(entry) && !entry.isForeign)
+      if (more.length > 0) late.set(name, more)
+    }
+    if (late.size === 0) return
+    const { name, set } = this.#files.fresh('late')
+    await holding.keepOnly(set.with(await this.#files.late(mark)), late)
+    this.#context.trace(`${this.#context.name}: what came since is kept`)
+    await commitLate(this.#link.broker.name, holding, this.#names, late.keys(), { ...mark, late: name })
+    this.#context.trace(`${this.#context.name}: what came since is taken away`)
   }
 
   async readBack(): Promise<void> {
@@ -127,8 +152,11 @@ export class VhostSwap implements ServiceSwap {
     await holding.cut()
     for (const [queue, digests] of this.#published) {
       if (!holding.has(queue)) continue
-      if (!isWithin(digests, holding.since(queue), holding.hasPriorities(queue)))
-        throw new EnvError('damaged', `${name}: the messages of ${queue} are not those that were restored`)
+      const found = holding.entries(queue).map(({ digest }) => digest)
+      if (!isWithin(digests, found, holding.hasPriorities(queue)))
+        throw new EnvError('damaged', `${name}: the messages of ${queue} are not those that were restored`, {
+          hint: 'did somebody purge it, or does it have a limit of length or a time to live?',
+        })
     }
   }
 
@@ -139,30 +167,10 @@ export class VhostSwap implements ServiceSwap {
   }
 
   async before(sink: ContentSink, safety: ServiceRecord): Promise<ServiceRecord> {
-    const { name } = this.#context
-    const { liveAbsent, only } = this.#staged
-    if (liveAbsent) return absentRecord(name, safety.level)
-    const set = await this.#captured()
-    const queues = new Map<string, { content: Captured['definitions']; count: number }>()
-    if (only) {
-      const { rows } = factsOf(safety)
-      for (const { name: stream, content } of safety.streams) {
-        const queue = queueOf(stream)
-        if (queue !== undefined) queues.set(queue, { content, count: rows[queue] ?? 0 })
-      }
-    }
-    for (const { name: queue, count } of set.index.queues) {
-      queues.set(queue, { content: await sink.write('rows', set.bytes(queue)), count })
-    }
-    const { unread, rung } = factsOf(safety)
-    return presentRecord(name, {
-      definitions: await sink.write('rows', definitionBytes(set.index.definitions)),
-      queues,
-      level: safety.level,
-      live: safety.live,
-      versions: safety.versions,
-      facts: { rung, vhost: set.index.vhost, unread },
-    })
+    const { liveAbsent, only, capture } = this.#staged
+    const captured = await this.#files.captured(capture)
+    const set = captured.with(await this.#files.late(await this.#markNow()))
+    return recordBefore(sink, safety, { liveAbsent, isPartial: only !== null, set })
   }
 
   async discard(): Promise<void> {
@@ -171,183 +179,125 @@ export class VhostSwap implements ServiceSwap {
   }
 
   async #hold(): Promise<Holding | undefined> {
-    if (this.#holding && !this.#holding.connection.ended && !this.#holding.channel.ended) return this.#holding
-    this.#holding = undefined
+    if (this.#holding && !this.#holding.isOver) return this.#holding
+    await this.release()
     const connection = await this.#link.openIfThere()
     if (!connection) return undefined
-    const { major } = await brokerVersion(this.#link.management)
-    const { only } = this.#staged
-    const checkUser = await userCheck(this.#link)
     try {
-      this.#holding = await Holding.begin(this.#link, connection, {
-        directory: this.#names.directory,
-        major,
-        only,
-        checkUser,
-      })
+      const { major } = await brokerVersion(this.#link.management)
+      const { directory } = this.#names
+      const options = { directory, major, only: this.#staged.only, checkUser: await userCheck(this.#link) }
+      this.#holding = await Holding.begin(this.#link, connection, options)
+      return this.#holding
     } catch (error) {
       await connection.close()
       throw error
     }
-    return this.#holding
   }
 
   async #exchangeTo(to: Mark['to']): Promise<void> {
-    const { management, broker } = this.#link
-    const { major } = await brokerVersion(management)
-    const { only, exchange: queues, plan } = this.#staged
-    const messages = to === 'target' ? await this.#target() : await this.#captured()
-    const isNew = to === 'target' ? this.#staged.liveAbsent : this.#staged.targetAbsent
-    if (isNew) await this.#makeVhost(messages.index.vhost)
+    const { only, exchange: exchanged, plan, capture, liveAbsent, targetAbsent } = this.#staged
+    const stored = to === 'target' ? await this.#files.target() : await this.#files.captured(capture)
+    const isNew = to === 'target' ? liveAbsent : targetAbsent
+    if (isNew) await this.#vhost.make(stored.index.vhost)
     const holding = await this.#hold()
     if (!holding) throw new EnvError('unavailable', `${this.#context.name}: ${this.#link.broker.place} is gone`)
     const mark = await this.#mark()
-    const live = (await readDefinitions(management, broker.vhost, major)).definitions
-    // What is replaced is kept, whichever way it goes; a phase that was cut short has done so.
-    if (to === 'before') {
-      await holding.cut()
-      await holding.keep(live, null)
-    }
+    const live = await this.#definitions()
     const dropped = to === 'before' ? (plan?.drop.queues ?? []).map(({ name }) => name) : []
-    const definitions = this.#wanted(to, live, messages.index.definitions)
-    const keepMore = async (more: ReadonlySet<string>) => {
-      if (to === 'target' && mark?.phase === 1) return this.#keepLate(holding, mark.capture, more)
-      const set = await MessageSet.read(path.join(this.#names.directory, `capture-${holding.number}`)).catch(
-        () => undefined,
-      )
-      await holding.keep(set?.index.definitions ?? live, set?.index.vhost ?? null, more)
-    }
+    const queues = isNew ? stored.index.queues.map(({ name }) => name) : [...exchanged, ...dropped]
+    const messages = to === 'target' ? stored : await this.#toBringBack(holding, stored, mark, queues)
+    const ofBefore = only ? asBefore(live, plan) : stored.index.definitions
+    const ofTarget = only ? onlyQueues(live, stored.index.definitions, only) : stored.index.definitions
     this.#published = await exchange({
       link: this.#link,
       context: this.#context,
       holding,
       names: this.#names,
-      major,
       to,
-      capture: this.#staged.capture ?? 0,
+      capture: capture ?? 0,
       isNew,
-      want: { definitions, messages },
-      queues: new Set(isNew ? messages.index.queues.map(({ name }) => name) : [...queues, ...dropped]),
+      want: { definitions: to === 'before' ? ofBefore : ofTarget, messages },
+      queues: new Set([...queues, ...(to === 'before' ? messages.index.queues.map(({ name }) => name) : [])]),
       drops: !only || to === 'before',
       anew: plan?.anew.queues ?? [],
-      keepMore,
+      keepMore: async (going) => {
+        // On the way to the target it belongs to the capture that the mark names, which another process may have made.
+        const set =
+          to === 'target' ? await this.#files.captured(mark?.capture ?? capture) : this.#files.fresh('replaced').set
+        await holding.keepMore(set, going)
+      },
     })
-    if (isNew) await this.#finishVhost(messages.index.vhost)
+    if (isNew) await this.#vhost.finish(stored.index.vhost)
     // What is made anew is ours to read back and to hold, like the rest.
-    const now = await readDefinitions(management, broker.vhost, major)
-    await holding.take(now.queues.filter(({ name }) => this.#published!.has(name) && !holding.has(name)))
+    const { queues: now } = await this.#liveDefinitions()
+    await holding.take(now.filter(({ name }) => this.#published!.has(name) && !holding.has(name)))
   }
 
-  #wanted(to: Mark['to'], live: Definitions, stored: Definitions): Definitions {
-    const { only, plan } = this.#staged
-    if (!only) return stored
-    if (to === 'target') return onlyQueues(live, stored, only)
-    return asBefore(live, plan)
+  /**
+   * On the way back only what was brought is removed: what was published since stays. What was taken away when catching up comes back too, also into
+   * queues whose messages were the same.
+   */
+  async #toBringBack(
+    holding: Holding,
+    captured: MessageSet,
+    mark: Mark | undefined,
+    queues: readonly string[],
+  ): Promise<MessageSet> {
+    const { plan, targetAbsent } = this.#staged
+    const target = targetAbsent ? undefined : await this.#files.target()
+    // What came to a queue that goes was added to the capture, and may still be there too.
+    const going = new Set([...(plan?.anew.queues ?? []), ...(plan?.drop.queues ?? []).map(({ name }) => name)])
+    for (const name of holding.queueNames) {
+      const digests = queues.includes(name) ? ((await target?.digests(name)) ?? []) : []
+      const kept = going.has(name) ? await captured.digests(name) : []
+      const chosen = amongThese(holding.entries(name), [...digests, ...kept])
+      holding.choose(name, (entry) => chosen.has(entry))
+    }
+    return captured.only(queues).with(await this.#files.late(mark))
   }
 
-  /** What came to queues after a crash, before they are deleted: it belongs to the capture that the mark names. */
-  async #keepLate(holding: Holding, capture: number, going: ReadonlySet<string>): Promise<void> {
-    const late = await holding.keep(noDefinitions, null)
-    const directory = path.join(this.#names.directory, `capture-${capture}`)
-    const { index } = await MessageSet.read(directory)
-    const queues = index.queues.map((queue) => {
-      const added = going.has(queue.name) ? late.find(queue.name) : undefined
-      if (!added || added.count === 0) return queue
-      const files = added.files.map((file) => path.join('..', path.basename(late.directory), file))
-      const more = files.filter((file) => !queue.files.includes(file))
-      return more.length === 0
-        ? queue
-        : { ...queue, files: [...queue.files, ...more], count: queue.count + added.count }
-    })
-    await MessageSet.write(directory, { ...index, queues })
-  }
-
-  async #dropVhost(): Promise<void> {
+  async #dropVhost(set: MessageSet): Promise<void> {
     const holding = await this.#hold()
     if (!holding) return
     await holding.cut()
-    const set = await MessageSet.read(path.join(this.#names.directory, `capture-${holding.number}`)).catch(
-      () => undefined,
-    )
-    await holding.keep(set?.index.definitions ?? holding.live.definitions, set?.index.vhost ?? null)
-    await new DefinitionWriter(this.#link.management, this.#link.broker).dropVhost()
-    this.#context.trace(`${this.#context.name}: vhost deleted`)
+    await holding.keepMore(set, holding.queueNames)
+    await this.#vhost.drop()
   }
 
-  async #makeVhost(vhost: VhostDefinition | null): Promise<void> {
-    const writer = new DefinitionWriter(this.#link.management, this.#link.broker)
-    const wanted = this.#vhostOf(vhost)
-    await writer.vhost(wanted, this.#note)
-    this.#context.trace(`${this.#context.name}: vhost made`)
-    await writer.permissions(wanted)
-  }
-
-  async #finishVhost(vhost: VhostDefinition | null): Promise<void> {
-    await new DefinitionWriter(this.#link.management, this.#link.broker).vhost(this.#vhostOf(vhost))
-    this.#context.trace(`${this.#context.name}: vhost is whole`)
-  }
-
-  #vhostOf(vhost: VhostDefinition | null): VhostDefinition {
-    const all = '.*'
-    return (
-      vhost ?? {
-        description: '',
-        tags: [],
-        permissions: [{ user: this.#link.broker.user, configure: all, write: all, read: all }],
-      }
-    )
-  }
-
-  get #note(): string {
-    return `git-env ${this.#staged.id}`
-  }
-
-  async #isUnfinishedVhost(): Promise<boolean> {
-    const { targetAbsent, liveAbsent } = this.#staged
-    if (!targetAbsent && !liveAbsent) return false
-    return (await readVhost(this.#link.management, this.#link.broker.vhost))?.description === this.#note
-  }
-
-  /** Whether definitions of the plan are made already, or gone. */
-  async #isTouched(): Promise<boolean> {
-    const { plan } = this.#staged
-    if (!plan) return false
+  async #liveDefinitions() {
     const { management, broker } = this.#link
-    const { major } = await brokerVersion(management)
-    const { definitions } = await readDefinitions(management, broker.vhost, major)
-    const left = planOf(definitions, merge(definitions, plan.create)).create
-    const isMade = count(left) < count(plan.create)
-    const gone = planOf(definitions, merge(definitions, { ...noDefinitions, bindings: plan.drop.bindings })).create
-    return isMade || (this.#staged.only === null && count(gone) > 0)
+    return readDefinitions(management, broker.vhost, (await brokerVersion(management)).major)
   }
 
-  async #mark(): Promise<Mark | undefined> {
-    const mark = this.#holding && (await readMark(this.#holding.channel, this.#names.markQueue))
-    return mark?.to === 'before' && mark.phase === 2 ? undefined : mark
-  }
-
-  #target(): Promise<MessageSet> {
-    return MessageSet.read(path.join(this.#names.directory, 'target'))
-  }
-
-  async #captured(): Promise<MessageSet> {
-    const { capture } = this.#staged
-    if (capture === null) return MessageSet.none()
-    return MessageSet.read(path.join(this.#names.directory, `capture-${capture}`))
+  async #definitions() {
+    return (await this.#liveDefinitions()).definitions
   }
 
   /** Messages of a queue that is there must be in our hands before others take their place. */
-  #refuseUnheld(queues: readonly string[]): void {
-    const holding = this.#holding!
+  #refuseUnheld(holding: Holding, queues: readonly string[]): void {
     const queue = queues.find((name) => !holding.has(name) && holding.live.queues.some((each) => each.name === name))
     if (queue === undefined) return
     throw new EnvError(
       'refused',
       `${this.#context.name}: the messages of ${queue} cannot be read, so they cannot be exchanged`,
-      {
-        hint: 'a quorum queue with a delivery limit is read with deliveryLimit: spend',
-      },
+      { hint: 'a quorum queue with a delivery limit is read with deliveryLimit: spend' },
     )
+  }
+
+  async #markNow(): Promise<Mark | undefined> {
+    const connection = await this.#link.openIfThere()
+    if (!connection) return undefined
+    try {
+      return await readMark(await connection.channel(), this.#names.markQueue)
+    } finally {
+      await connection.close()
+    }
+  }
+
+  async #mark(): Promise<Mark | undefined> {
+    const mark = this.#holding && (await readMark(this.#holding.channel, this.#names.markQueue))
+    return mark?.to === 'before' && mark.phase === 2 ? undefined : mark
   }
 }
 
@@ -360,29 +310,4 @@ export async function sweepVhost(link: Link, context: ServiceContext, id: string
     await dropOwn(link, names)
   }
   await rm(names.directory, { recursive: true, force: true })
-}
-
-function merge(a: Definitions, b: Definitions): Definitions {
-  const of = <T extends { readonly name: string }>(first: readonly T[], second: readonly T[]) => [
-    ...first.filter(({ name }) => !second.some((each) => each.name === name)),
-    ...second,
-  ]
-  return {
-    queues: of(a.queues, b.queues),
-    exchanges: of(a.exchanges, b.exchanges),
-    bindings: [...a.bindings, ...b.bindings],
-    policies: of(a.policies, b.policies),
-  }
-}
-
-function count({ queues, exchanges, bindings, policies }: Definitions): number {
-  return queues.length + exchanges.length + bindings.length + policies.length
-}
-
-/** Whether the first are among the second, in their order where the queue keeps one: others may have published in between. */
-function isWithin(wanted: readonly string[], found: readonly string[], isAnyOrder: boolean): boolean {
-  if (isAnyOrder) return isWithin(wanted.toSorted(), found.toSorted(), false)
-  let next = 0
-  for (const each of found) if (each === wanted[next]) next++
-  return next === wanted.length
 }

@@ -86,6 +86,7 @@ export class Taking {
     let isDrained = true
     for (const [index, taken] of all.entries()) {
       const { queue, got, atFirst, lastAt, consumers } = taken
+      if (queue.kind === 'classic' && counts[index]!.consumers < consumers.length) throw madeAnew(queue.name)
       if (counts[index]!.ready > 0) {
         isDrained = false
         if (queue.kind === 'quorum' && got >= consumers.length * quorumPrefetch) await this.#consume(queue)
@@ -124,6 +125,13 @@ export class Taking {
   giveBack(): void {
     if (this.lastTag > 0n) this.#channel.giveBackUpTo(this.lastTag)
   }
+}
+
+/** What we had of it is gone with it, and nobody would tell us of what came to the new one. */
+function madeAnew(queue: string): EnvError {
+  return new EnvError('busy', `somebody has deleted the queue ${queue} and made it again meanwhile`, {
+    hint: 'run the command again',
+  })
 }
 
 /** Resolves when a queue has so many messages again. What others take meanwhile is not waited for. */
