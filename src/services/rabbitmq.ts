@@ -8,6 +8,7 @@ import { VhostCapture } from './rabbitmq/capture.ts'
 import { exportVhost } from './rabbitmq/export.ts'
 import { Link } from './rabbitmq/link.ts'
 import { probeVhost } from './rabbitmq/probe.ts'
+import { withoutMessages } from './rabbitmq/record.ts'
 import { readMarker, reserveVhost, writeMarker } from './rabbitmq/reservation.ts'
 import { stageVhost } from './rabbitmq/stage.ts'
 import { sweepVhost, VhostSwap } from './rabbitmq/swap.ts'
@@ -42,6 +43,7 @@ const rabbitmq: ServiceDriver<typeof schema> = {
   detect: async (project) => (await import('./detection/find-services.ts')).detectServers(project, ['rabbitmq']),
   open: async (config, context) => new RabbitmqService(brokerOf(config, context), context),
   export: exportVhost,
+  forCopy: withoutMessages,
 }
 export default rabbitmq
 

@@ -33,6 +33,12 @@ export interface ServiceDriver<Schema extends GenericSchema = GenericSchema> {
    * Says which file (path below the folder; the folder itself, `.`, for a tree) holds each stream's bytes.
    */
   export(record: ServiceRecord, source: ContentSource, directory: string): Promise<readonly Exported[]>
+  /**
+   * The record as another environment gets it: without what applications do once and not again, such as messages that wait in a queue, whose mails
+   * would be sent twice. `leaves` says what that is, for people (`50,000 messages`). undefined when there is nothing of the kind; a driver that never has
+   * any leaves this method out. Looks at the record alone.
+   */
+  forCopy?(record: ServiceRecord): { readonly record: ServiceRecord; readonly leaves: string } | undefined
 }
 
 export type Project = {

@@ -8,6 +8,7 @@ import { decodeTree, displayPath } from '../domain/tree.ts'
 import type { CodeTarget, DiffStat, SnapshotCommit } from '../git/git-repository.ts'
 import type { Probe, Service } from '../services/service-driver.ts'
 import type { Store } from '../store/store.ts'
+import { type CopyOptions, copyOf } from './copies.ts'
 import { refuseUnallowed, refuseUnallowedRebuilds } from './hooks.ts'
 import { markerOf, refuseHalfRestored } from './loaded-data.ts'
 import { openReserved } from './reservations.ts'
@@ -22,6 +23,8 @@ export type RestoreRequest = {
   readonly only?: readonly string[]
   /** Restore the snapshot of another environment into this one, which is named so that nobody does it by mistake. */
   readonly to?: string
+  /** From another environment, also what must happen only once: messages that wait in queues. */
+  readonly withMessages?: boolean
   readonly what: 'all' | 'data' | 'code'
   readonly code: 'append' | 'detach' | 'reset'
 }
@@ -44,6 +47,8 @@ type Part = {
   readonly record: ServiceRecord
   readonly only: readonly string[] | undefined
   readonly probe: Probe
+  /** What of the snapshot another environment does not get, for people. */
+  readonly leaves: string | undefined
 }
 
 export type RestorePlan = {
@@ -89,7 +94,9 @@ export async function planRestore(
     await requireStored(workspace, store, snapshot, selection.needed)
     await refuseUnknownParts(store, selection)
     const parts: Part[] = []
-    for (const service of services) parts.push(await partOf(service, selection))
+    const isCopy = operation === 'restore' && snapshot.environment !== workspace.environment.name
+    const copying = { isCopy, withMessages: request.withMessages ?? false }
+    for (const service of services) parts.push(await partOf(service, selection, copying))
     const codeMode = undo.mode ?? codeModeOf(workspace, request)
     const codeTarget = { commit: manifest.code.commit, changes: manifest.code.changes?.commit }
     const exclude = ownedPaths(workspace, services)
@@ -212,7 +219,7 @@ async function refuseUnknownParts(store: Store, { needed, only }: Selection): Pr
   }
 }
 
-async function partOf(service: Service, selection: Selection): Promise<Part> {
+async function partOf(service: Service, selection: Selection, copying: Omit<CopyOptions, 'only'>): Promise<Part> {
   const record = selection.needed.services.find((each) => each.name === service.name)
   if (!record) throw new EnvError('bug', `${service.name} was opened but is not in the snapshot`)
   if (record.type !== service.driver.type) {
@@ -224,7 +231,9 @@ async function partOf(service: Service, selection: Selection): Promise<Part> {
       },
     )
   }
-  return { service, record, only: selection.only.get(service.name), probe: await service.probe() }
+  const only = selection.only.get(service.name)
+  const copied = copyOf(service.driver, record, { ...copying, only })
+  return { service, record: copied.record, only, probe: await service.probe(), leaves: copied.leaves }
 }
 
 async function movedServices({ git, config }: ConfiguredWorkspace, manifest: Manifest): Promise<string[]> {

@@ -21,6 +21,8 @@ export type RestoreResult = {
   readonly before: string
   readonly heldMicros: number
   readonly parts: readonly string[]
+  /** What of the snapshot was left out, by service, for people. */
+  readonly leaves: Readonly<Record<string, string>>
 }
 
 /** Safety snapshot, staging, then the swap by a guard of its own, which finishes it even when this process dies. */
@@ -52,7 +54,10 @@ export async function executeRestore(plan: RestorePlan): Promise<RestoreResult> 
   await stageAll(plan, journal, safety)
   await plan.close()
   const before = await superviseGuard(workspace, id, operation)
-  return { id, snapshot: plan.snapshot, ...before, parts: services.map((service) => service.name) }
+  const leaves = Object.fromEntries(
+    plan.parts.flatMap(({ service, leaves }) => (leaves ? [[service.name, leaves]] : [])),
+  )
+  return { id, snapshot: plan.snapshot, ...before, parts: services.map((service) => service.name), leaves }
 }
 
 /**

@@ -123,6 +123,20 @@ function describeCapture(sample: DriverSample): void {
     await bench.live.change(1)
   })
 
+  test('what another environment gets holds nothing that must happen only once, and is restored like any record', async () => {
+    const bench = await ServiceBench.open(sample)
+    const driver = await loadDriver(sample.type)
+    const record = await bench.capture()
+    const copy = driver.forCopy?.(record)
+    if (!copy) return expect(driver.forCopy).toBeUndefined()
+    expect(copy.leaves).toMatch(/\d/)
+    expect(copy.record.objects).not.toEqual(record.objects)
+    expect(driver.forCopy!(copy.record)).toBeUndefined()
+    const before = await bench.restore(copy.record)
+    expect((await bench.capture()).streams).toEqual(copy.record.streams)
+    expect(before.streams).toEqual(record.streams)
+  })
+
   test('an export holds the data in files that the tools of the service read', async () => {
     const bench = await ServiceBench.open(sample)
     if (!bench.live.fingerprintExport) return expect(bench.live.fingerprintExport).toBeUndefined()

@@ -16,6 +16,7 @@ import { printDifferences } from '../differences.ts'
 type Options = {
   only?: string[]
   to?: string
+  withMessages?: boolean
   dataOnly?: boolean
   codeOnly?: boolean
   detach?: boolean
@@ -33,6 +34,7 @@ export const define: DefineCommand = (command, context) => {
     .argument('[snapshot]', snapshotNames, 'latest')
     .option('--only <parts>', 'only these: app, app:table, media, media:path; the code stays', list)
     .option('--to <environment>', 'put the snapshot of another environment into this one')
+    .option('--with-messages', 'with --to: also messages that wait in queues, which are left out else')
     .option('--data-only', 'leave the code as it is')
     .option('--code-only', 'leave the data as it is')
     .option('--detach', 'leave the branch, and check the snapshot out detached')
@@ -54,6 +56,7 @@ export const define: DefineCommand = (command, context) => {
           snapshot: name,
           ...(options.only === undefined ? {} : { only: options.only }),
           ...(options.to === undefined ? {} : { to: options.to }),
+          withMessages: options.withMessages ?? false,
           what: options.dataOnly ? 'data' : options.codeOnly ? 'code' : 'all',
           code: options.detach ? 'detach' : options.reset ? 'reset' : 'append',
         })
@@ -134,12 +137,17 @@ function printPlan({ output, ports }: Context, plan: RestorePlan): void {
       rows.push([name, `rebuilt by ${command.join(' ')}`, ''])
   }
   for (const row of columns(rows)) output.line(row)
+  for (const { service, leaves } of parts) if (leaves !== undefined) output.warn(leavesText(service.name, leaves))
   for (const name of plan.moved)
     output.warn(
       `${printable(name)} was elsewhere then: the data goes where the configuration says now, and the restored code may look where it was`,
     )
   for (const name of leftAlone) output.warn(`${name} is not in this snapshot and stays as it is`)
   output.line('  what is there now is kept: git env undo brings it back')
+}
+
+function leavesText(name: string, leaves: string): string {
+  return `${name}: ${leaves} of the snapshot are left out, so that nothing is sent twice; --with-messages brings them too`
 }
 
 function swapText(kind: 'service' | 'mount', swap: SwapWay): string {
@@ -158,6 +166,7 @@ async function dryRun({ output }: Context, plan: RestorePlan, lines: number): Pr
   output.line(
     `restoring ${shortId(plan.snapshot.id)} ${printable(plan.snapshot.message)} (${formatBytes(bytes)}) would change:`,
   )
+  for (const { service, leaves } of plan.parts) if (leaves !== undefined) output.warn(leavesText(service.name, leaves))
   printDifferences(output, preview, { lines })
   output.result(preview)
 }

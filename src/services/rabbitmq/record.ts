@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto'
 import type { Json } from '../../domain/canonical-json.ts'
 import type { Content } from '../../domain/content.ts'
+import { plural } from '../../domain/format-text.ts'
 import type { Level, ObjectRecord, ServiceRecord } from '../../domain/manifest.ts'
 import type { VhostDefinition } from './definitions.ts'
 
@@ -79,6 +81,19 @@ export function presentRecord(name: string, captured: Captured): ServiceRecord {
     versions,
     facts: { ...facts, rows } as unknown as Readonly<Record<string, Json>>,
   }
+}
+
+/** The same definitions, and queues with nothing in them. */
+export function withoutMessages(record: ServiceRecord): { record: ServiceRecord; leaves: string } | undefined {
+  const definitions = record.streams.find(({ name }) => name === definitionsStream)
+  const facts = record.presence === 'present' ? factsOf(record) : undefined
+  const count = Object.values(facts?.rows ?? {}).reduce((sum, rows) => sum + rows, 0)
+  if (!definitions || !facts || count === 0) return undefined
+  const { name, level, live, versions } = record
+  const nothing: Content = { bytes: 0, sha256: hash('sha256', ''), chunks: [] }
+  const queues = new Map(Object.keys(facts.rows).map((queue) => [queue, { content: nothing, count: 0 }]))
+  const captured = { definitions: definitions.content, queues, level, live, versions, facts }
+  return { record: presentRecord(name, captured), leaves: plural(count, 'message') }
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {
