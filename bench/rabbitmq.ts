@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type RabbitmqServer, startRabbitmq } from '../test/support/servers/rabbitmq.ts'
-import { command, restore, seconds, startAnew } from './commands.ts'
-import { median, table } from './measure.ts'
+import { command, seconds, startAnew } from './commands.ts'
+import { table } from './measure.ts'
 import { makeProject } from './shop.ts'
 
 const messages = 50_000
@@ -20,44 +21,60 @@ export async function benchRabbitmq(directory: string): Promise<void> {
       'services:',
       `  mail: { type: rabbitmq, url: ${JSON.stringify(server.url('shop'))}, management: ${JSON.stringify(management)} }`,
     ])
-    const snapshots: number[] = []
-    const again: number[] = []
-    const restores: number[] = []
-    const safeties: number[] = []
-    for (let run = 0; run < 3; run++) {
-      await startAnew(project)
-      snapshots.push((await command(project, 'snapshot', '--side', '-m', 'bench')).seconds)
-      again.push((await command(project, 'snapshot', '--side', '-m', 'again', '--name', `run-${run}`)).seconds)
-      for (let nr = 0; nr < queues; nr++) await server.api('DELETE', `queues/shop/queue-${nr}/contents`)
-      const restored = await restore(project)
-      restores.push(restored.seconds)
-      safeties.push(restored.safety)
+    const rows: string[][] = [['published by amqplib with confirms', seconds(published), '', '']]
+    const took = async (...words: string[]) => {
+      const [broker, ours] = [server.cpuSeconds(), childSeconds()]
+      const ran = await command(project, ...words)
+      return {
+        ...ran,
+        cells: [seconds(ran.seconds), seconds(childSeconds() - ours), seconds(server.cpuSeconds() - broker)],
+      }
     }
-    process.stdout.write(
-      `\nRabbitMQ, ${messages} persistent messages of ${bodyBytes} bytes over ${queues} queues, medians of 3\n`,
-    )
-    const rows = [
-      ['published by amqplib with confirms, one run', '', seconds(published), ''],
-      ['first snapshot', seconds(median(snapshots)), '', ''],
-      ['a second one', seconds(median(again)), '', ''],
-      ['restore after all were purged', seconds(median(restores)), '', ''],
-      ['  the safety snapshot before it', seconds(median(safeties)), '', ''],
-    ]
-    process.stdout.write(`\n${table(['', 'git env', 'beside it', ''], rows)}\n`)
+    for (let run = 1; run <= 3; run++) {
+      await startAnew(project)
+      const first = await took('snapshot', '--side', '-m', 'bench')
+      const again = await took('snapshot', '--side', '-m', 'again')
+      for (let nr = 0; nr < queues; nr++) await server.api('DELETE', `queues/shop/queue-${nr}/contents`)
+      const purged = await took('restore', '--yes', '--data-only')
+      await publish(server, 'other')
+      const differing = await took('restore', '--yes', '--data-only')
+      rows.push([`${run}: first snapshot`, ...first.cells])
+      rows.push([`${run}: a second one`, ...again.cells])
+      for (const [title, { at, cells }] of [
+        ['all were purged', purged],
+        ['as many others were there', differing],
+      ] as const) {
+        rows.push([`${run}: restore after ${title}`, ...cells])
+        const held = at.get('swap: released')! - at.get('swap: mail swapped')!
+        rows.push([`${run}:   in which other services are held`, seconds(held / 1000), '', ''])
+      }
+    }
+    const about = `${messages} persistent messages of ${bodyBytes} bytes, with headers, over ${queues} queues, half of them with priorities`
+    process.stdout.write(`\nRabbitMQ, ${about}\n\n`)
+    process.stdout.write(`${table(['', 'time', 'CPU of git env', 'CPU of the broker'], rows)}\n`)
   } finally {
     await server.stop()
   }
 }
 
 async function fill(server: RabbitmqServer): Promise<number> {
+  for (let nr = 0; nr < queues; nr++) {
+    const given = nr % 2 === 0 ? {} : { 'x-max-priority': 5 }
+    await server.api('PUT', `queues/shop/queue-${nr}`, { durable: true, arguments: given })
+  }
+  return publish(server, 'message')
+}
+
+async function publish(server: RabbitmqServer, word: string): Promise<number> {
   const connection = await server.connect('shop')
   const channel = await connection.createConfirmChannel()
-  for (let nr = 0; nr < queues; nr++) await channel.assertQueue(`queue-${nr}`)
+  for (let nr = 0; nr < queues; nr++) await channel.purgeQueue(`queue-${nr}`)
   const begun = performance.now()
   for (let nr = 0; nr < messages; nr++) {
-    const body = Buffer.alloc(bodyBytes, `message ${nr} `)
+    const body = Buffer.alloc(bodyBytes, `${word} ${nr} `)
     channel.sendToQueue(`queue-${nr % queues}`, body, {
       persistent: true,
+      priority: nr % 7,
       headers: { nr, kind: 'mail' },
       messageId: String(nr),
     })
@@ -67,4 +84,10 @@ async function fill(server: RabbitmqServer): Promise<number> {
   const took = (performance.now() - begun) / 1000
   await connection.close()
   return took
+}
+
+/** What all processes that were started here, and have ended, used of processors. */
+function childSeconds(): number {
+  const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1]!.split(' ')
+  return (Number(fields[13]) + Number(fields[14])) / 100
 }

@@ -11,7 +11,8 @@ import { probeVhost } from './rabbitmq/probe.ts'
 import { withoutMessages } from './rabbitmq/record.ts'
 import { readMarker, reserveVhost, writeMarker } from './rabbitmq/reservation.ts'
 import { stageVhost } from './rabbitmq/stage.ts'
-import { sweepVhost, VhostSwap } from './rabbitmq/swap.ts'
+import { VhostSwap } from './rabbitmq/swap.ts'
+import { sweepVhost } from './rabbitmq/sweep.ts'
 import type {
   Capture,
   CaptureOptions,

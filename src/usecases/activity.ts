@@ -1,7 +1,7 @@
 import { cancelled, EnvError } from '../domain/errors.ts'
 import { type ActivityLock, acquireActivity, readActivity } from '../system/activity-lock.ts'
+import type { Finished } from './journal-run.ts'
 import { recoverFirst } from './recover.ts'
-import type { Finished } from './swap-journal.ts'
 import type { Workspace } from './workspace.ts'
 
 export type ActivityOptions = {

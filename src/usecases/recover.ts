@@ -1,6 +1,7 @@
 import { EnvError } from '../domain/errors.ts'
 import type { Journal } from '../domain/journal.ts'
-import { type Direction, type Finished, finishJournal } from './swap-journal.ts'
+import type { Direction, Finished } from './journal-run.ts'
+import { finishJournal } from './swap-journal.ts'
 import type { Workspace } from './workspace.ts'
 
 /** `restore --continue`, `restore --abort`, or what the state of each restore asks for. */

@@ -1,80 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { canonicalJson, type Json } from '../../domain/canonical-json.ts'
 import type { ContentSink } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Capture, CaptureOptions, ServiceContext } from '../service-driver.ts'
-import type { Channel } from './channel.ts'
-import type { Connection } from './connection.ts'
-import {
-  brokerVersion,
-  type LiveDefinitions,
-  type LiveQueue,
-  readDefinitions,
-  readVhost,
-  sameDefinition,
-  type VhostDefinition,
-} from './definitions.ts'
+import { AbsentCapture } from './absent-capture.ts'
+import { brokerVersion, type LiveDefinitions, readDefinitions, readVhost, sameDefinition } from './definitions.ts'
+import { noteGivenBack } from './given-back.ts'
 import type { Link } from './link.ts'
-import { encodeMessage } from './messages.ts'
-import { hasMoreRoutes, withoutDeliveryCount } from './properties.ts'
-import { isNearLimit, whyUnread } from './readable.ts'
-import { absentRecord, type Captured, presentRecord } from './record.ts'
-import { routesOf } from './routes.ts'
-import { Spool } from './spool.ts'
-import { Taking, untilGivenBack } from './taking.ts'
+import { type Prepared, quietDefinitions, readAhead } from './read-ahead.ts'
+import { isNearLimit } from './readable.ts'
+import { type Captured, presentRecord } from './record.ts'
+import { untilGivenBack } from './taking.ts'
 
-/** As long as the management plugin may need to notice that a message is in nobody's hands any more. */
-const staleMs = 7000
 const longestReadAheadMs = 600_000
-
-/** A capture of a vhost that is not there. */
-class AbsentCapture implements Capture {
-  readonly #link: Link
-  readonly #name: string
-
-  constructor(link: Link, name: string) {
-    this.#link = link
-    this.#name = name
-  }
-
-  async hold(): Promise<void> {}
-
-  async point(): Promise<void> {
-    if (!(await this.#link.openIfThere())) return
-    throw new EnvError('busy', `${this.#name}: the vhost was made while it was being captured`, {
-      hint: 'run the command again',
-    })
-  }
-
-  async release(): Promise<void> {}
-
-  async copy(): Promise<ServiceRecord> {
-    return absentRecord(this.#name, 'frozen')
-  }
-
-  async close(): Promise<void> {
-    await this.#link.close()
-  }
-}
-
-type Stored = { readonly spool: Spool; count: number; deliveries: number }
-
-type Prepared = {
-  readonly link: Link
-  readonly connection: Connection
-  readonly channel: Channel
-  readonly taking: Taking
-  readonly version: { readonly version: string; readonly major: number }
-  readonly live: LiveDefinitions
-  readonly vhost: VhostDefinition | undefined
-  readonly unread: Readonly<Record<string, string>>
-  readonly stored: ReadonlyMap<string, Stored>
-  readonly directory: string
-}
 
 /** One capture of a vhost: all ready messages are taken ahead, and given back right after the point. Publishers never wait; consumers get nothing meanwhile. */
 export class VhostCapture implements Capture {
@@ -100,25 +41,21 @@ export class VhostCapture implements Capture {
     if (!connection) return new AbsentCapture(link, context.name)
     const { management, broker } = link
     const version = await brokerVersion(management)
-    const live = await quietDefinitions(link, version.major, options)
+    const live = await quietDefinitions(link, connection, context.privateDirectory, options)
     const vhost = await readVhost(management, broker.vhost)
     await mkdir(context.privateDirectory, { recursive: true, mode: 0o700 })
     const directory = mkdtempSync(path.join(context.privateDirectory, 'capture-'))
+    const ahead = await readAhead(link, connection, live, directory).catch((error: unknown) => {
+      rmSync(directory, { recursive: true, force: true })
+      throw error
+    })
+    const prepared = { link, connection, version, live, vhost, directory, ...ahead }
+    const capture = new VhostCapture(prepared, context, sink, options)
     try {
-      const prepared = {
-        link,
-        connection,
-        version,
-        live,
-        vhost,
-        directory,
-        ...(await take(link, connection, live, directory)),
-      }
-      const capture = new VhostCapture(prepared, context, sink, options)
       await prepared.taking.drain(longestReadAheadMs, context.signal)
       return capture
     } catch (error) {
-      rmSync(directory, { recursive: true, force: true })
+      await capture.close()
       throw error
     }
   }
@@ -195,8 +132,11 @@ export class VhostCapture implements Capture {
     const { taking, channel } = this.#prepared
     await taking.settle()
     taking.giveBack()
-    await untilGivenBack(channel, taking.queues.values())
+    const taken = [...taking.queues.values()]
+    await untilGivenBack(channel, taken)
     await channel.close()
+    const ours = taken.filter(({ queue }) => !this.#live.has(queue.name))
+    noteGivenBack(this.#context.privateDirectory, new Map(ours.map(({ queue, got }) => [queue.name, got])))
   }
 
   /** They are in their queue again, with one delivery more: this time nothing was lost. */
@@ -211,68 +151,6 @@ export class VhostCapture implements Capture {
         { hint: 'let an application process it, or leave deliveryLimit: spend out of the configuration' },
       )
     }
-  }
-}
-
-/** Takes what can be read. A queue that somebody has for himself alone is left out. */
-async function take(
-  link: Link,
-  connection: Connection,
-  live: LiveDefinitions,
-  directory: string,
-): Promise<Pick<Prepared, 'channel' | 'taking' | 'unread' | 'stored'>> {
-  const unread: Record<string, string> = {}
-  for (const queue of live.queues) {
-    const reason = whyUnread(queue, link.broker)
-    if (reason !== undefined) unread[queue.name] = reason
-  }
-  const leadsOnlyTo = routesOf(live.definitions)
-  for (;;) {
-    const channel = await connection.channel()
-    const readable: LiveQueue[] = []
-    for (const queue of live.queues) {
-      if (unread[queue.name] !== undefined) continue
-      if (queue.isSingleActive && (await channel.countQueue(queue.name)).consumers > 0)
-        unread[queue.name] = 'one consumer at a time is its rule, and it has one'
-      else readable.push(queue)
-    }
-    const stored = new Map(
-      readable.map((queue, nr): [string, Stored] => [
-        queue.name,
-        { spool: new Spool(path.join(directory, String(nr))), count: 0, deliveries: 0 },
-      ]),
-    )
-    const taking = new Taking(channel, (queue, { message }) => {
-      const into = stored.get(queue.name)!
-      const { properties, count } =
-        queue.kind === 'quorum'
-          ? withoutDeliveryCount(message.properties)
-          : { properties: message.properties, count: 0 }
-      const isKnown = !hasMoreRoutes(properties) && leadsOnlyTo(message.exchange, message.routingKey, queue.name)
-      into.spool.append(encodeMessage({ ...message, properties, exchange: isKnown ? message.exchange : undefined }))
-      into.count++
-      into.deliveries = Math.max(into.deliveries, count)
-    })
-    try {
-      await taking.begin(readable)
-      return { channel, taking, unread, stored }
-    } catch (error) {
-      const refused = error instanceof EnvError ? error.details?.['queue'] : undefined
-      if (typeof refused !== 'string') throw error
-      for (const { spool } of stored.values()) spool.close()
-      unread[refused] = (error as Error).message
-    }
-  }
-}
-
-/** Waits for a moment where a message seems to be in somebody's hands: the management plugin may be telling of our own last capture. */
-async function quietDefinitions(link: Link, major: number, { live }: CaptureOptions): Promise<LiveDefinitions> {
-  const deadline = performance.now() + (live ? 0 : staleMs)
-  for (;;) {
-    const read = await readDefinitions(link.management, link.broker.vhost, major)
-    const held = read.queues.filter((queue) => queue.unacknowledged > 0 && whyUnread(queue, link.broker) === undefined)
-    if (held.length === 0 || performance.now() > deadline) return read
-    await sleep(300)
   }
 }
 

@@ -1,5 +1,6 @@
 import { canonicalJson, type Json } from '../../domain/canonical-json.ts'
 import type { Broker } from './broker.ts'
+import type { Link } from './link.ts'
 import { type Management, part } from './management.ts'
 import { isOwn } from './names.ts'
 
@@ -169,6 +170,10 @@ export async function brokerVersion(management: Management): Promise<{ version: 
   const overview = await management.get<{ rabbitmq_version?: string; management_version?: string }>('overview')
   const version = overview?.rabbitmq_version ?? overview?.management_version ?? ''
   return { version, major: Number.parseInt(version, 10) || 0 }
+}
+
+export async function readLive({ management, broker }: Pick<Link, 'management' | 'broker'>): Promise<LiveDefinitions> {
+  return readDefinitions(management, broker.vhost, (await brokerVersion(management)).major)
 }
 
 /** What tells one definition of its kind from another, and a text that is equal when they are. */

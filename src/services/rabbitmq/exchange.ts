@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceContext } from '../service-driver.ts'
 import type { Connection } from './connection.ts'
-import { brokerVersion, type Definitions, DefinitionWriter, readDefinitions } from './definitions.ts'
+import { type Definitions, DefinitionWriter, readLive } from './definitions.ts'
 import type { Holding } from './holding.ts'
 import type { Link } from './link.ts'
 import { part } from './management.ts'
 import { declareMarkQueue, type Mark, readMark, writeMark } from './mark.ts'
 import type { MessageSet } from './message-set.ts'
 import { digestOf } from './messages.ts'
-import { type OwnNames, ownPrefix } from './names.ts'
+import type { OwnNames } from './names.ts'
 import { type Plan, planOf } from './plan.ts'
 import { hasMoreRoutes } from './properties.ts'
 import { routesOf } from './routes.ts'
@@ -53,7 +53,7 @@ export async function exchange(task: Exchange): Promise<Published> {
   if (mark?.to === to && mark.phase === 2) return published
   const publishes = to === 'target' || mark?.to === 'target' || task.isNew
   const isBegun = mark?.to === to && mark.phase === 1
-  const have = await definitionsNow(link)
+  const have = (await readLive(link)).definitions
   const plan = planOf(have, task.want.definitions)
   const anew = new Set([...task.anew, ...plan.anew.queues])
   const hasMore =
@@ -156,7 +156,7 @@ type Commit = {
 async function commit(task: Exchange, { acknowledged, publish, phase, published }: Commit): Promise<void> {
   const { link, holding, names, want, to, capture, context, isNew } = task
   const { channel, connection } = holding
-  const leadsOnlyTo = routesOf(await definitionsNow(link))
+  const leadsOnlyTo = routesOf((await readLive(link)).definitions)
   let returned: string | undefined
   channel.onReturn = ({ routingKey }) => {
     returned = routingKey
@@ -202,11 +202,6 @@ export async function commitLate(
   await awake(name, connection, channel.commit())
 }
 
-async function definitionsNow({ management, broker }: Link): Promise<Definitions> {
-  const { major } = await brokerVersion(management)
-  return (await readDefinitions(management, broker.vhost, major)).definitions
-}
-
 /** A broker that is out of memory or disk takes nothing and says nothing more: that is not waited for for ever. */
 async function awake<T>(name: string, connection: Connection, work: Promise<T>): Promise<T> {
   let isDone = false
@@ -225,15 +220,4 @@ async function awake<T>(name: string, connection: Connection, work: Promise<T>):
     }
   }
   return Promise.race([done, watch()])
-}
-
-/** Drops what carries the restore's id in the vhost. */
-export async function dropOwn({ management, broker }: Link, { markQueue }: OwnNames): Promise<void> {
-  const at = part(broker.vhost)
-  await management.delete(`queues/${at}/${part(markQueue)}`)
-  const exchanges = (await management.get<{ name: string }[]>(`exchanges/${at}`)) ?? []
-  for (const { name } of exchanges) {
-    if (name.startsWith(ownPrefix) && name.startsWith(`${markQueue}.`))
-      await management.delete(`exchanges/${at}/${part(name)}`)
-  }
 }

@@ -23,6 +23,8 @@ export type KeptFiles = { readonly files: readonly string[]; readonly count: num
 /** What came of one queue and is not acknowledged, and its bytes in files of a folder. */
 export class HeldQueue {
   entries: Entry[] = []
+  /** How many entries there were at most at once. */
+  most = 0
   isPlain = true
   readonly #directory: string
   readonly #name: string
@@ -41,6 +43,7 @@ export class HeldQueue {
     const encoded = encodeMessage(message)
     this.entries.push({ ...entry, offset: this.#spool.bytes, bytes: encoded.length, isKept: false, isChosen: false })
     this.#spool.append(encoded)
+    this.most = Math.max(this.most, this.entries.length)
     this.#pending++
     this.isPlain &&= message.exchange === ''
   }

@@ -86,8 +86,9 @@ export class Holding {
     return holding
   }
 
+  /** All is in its queues again, or has to be taken anew. */
   get isOver(): boolean {
-    return this.connection.ended !== undefined || this.channel.ended !== undefined
+    return this.connection.ended !== undefined || this.channel.ended !== undefined || this.#taking.isStale
   }
 
   /** A second capture needs a holding of its own. */
@@ -184,6 +185,12 @@ export class Holding {
     this.#taking.queues.delete(queue)
     const held = this.#held.get(queue)
     if (held) held.entries = []
+  }
+
+  /** How many messages of each queue were in our hands at most, where nobody else consumes. */
+  get most(): ReadonlyMap<string, number> {
+    const alone = [...this.#taking.queues.values()].filter(({ others }) => others === 0)
+    return new Map(alone.map(({ queue: { name } }) => [name, this.#held.get(name)?.most ?? 0]))
   }
 
   async release(): Promise<void> {

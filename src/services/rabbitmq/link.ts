@@ -8,6 +8,8 @@ import { Connection } from './connection.ts'
 import { Management } from './management.ts'
 import { replyOf } from './reply.ts'
 
+const connectMs = 30_000
+
 /** The ways to one broker, AMQP and its management, and all connections that were made on them. */
 export class Link {
   readonly broker: Broker
@@ -62,17 +64,30 @@ export class Link {
           : isTls
             ? connectTls(plain ? { ...secure, socket: plain } : secure)
             : connectPlain({ host, port })
-      const fail = (error: Error) =>
+      const giveUp = () => socket.destroy(new Error('the command was cancelled'))
+      const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${connectMs / 1000} s`)), connectMs)
+      const settle = () => {
+        clearTimeout(timer)
+        this.#signal.removeEventListener('abort', giveUp)
+      }
+      this.#signal.addEventListener('abort', giveUp)
+      const fail = (error: Error) => {
+        settle()
         reject(
           new EnvError('unavailable', `${name}: no connection to ${host}:${port}: ${messageOf(error)}`, {
             cause: error,
             hint: 'is the broker running there?',
           }),
         )
-      if (socket === plain) return resolve(socket)
+      }
+      if (socket === plain) {
+        settle()
+        return resolve(socket)
+      }
       socket.once('error', fail)
       socket.once(isTls ? 'secureConnect' : 'connect', () => {
         socket.off('error', fail)
+        settle()
         if ('setKeepAlive' in socket) socket.setKeepAlive(true, 10_000).setNoDelay(true)
         resolve(socket)
       })

@@ -22,14 +22,17 @@ export function digestOf({ routingKey, properties, body }: Omit<Message, 'exchan
 
 /** Messages from bytes that come in any parts. */
 export async function* decodeMessages(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<StoredMessage> {
-  let rest = Buffer.alloc(0)
-  let wanted = 0
+  let parts: Uint8Array[] = []
+  let length = 0
+  let wanted = 1
   for await (const part of bytes) {
-    rest = Buffer.concat([rest, part])
-    if (rest.length < wanted) continue
+    parts.push(part)
+    length += part.length
+    if (length < wanted) continue
+    const whole = Buffer.concat(parts)
     let offset = 0
     for (;;) {
-      const read = readMessage(rest, offset)
+      const read = readMessage(whole, offset)
       if (typeof read === 'number') {
         wanted = read - offset
         break
@@ -37,9 +40,10 @@ export async function* decodeMessages(bytes: AsyncIterable<Uint8Array>): AsyncGe
       yield read.message
       offset = read.end
     }
-    rest = Buffer.from(rest.subarray(offset))
+    parts = [Buffer.from(whole.subarray(offset))]
+    length = whole.length - offset
   }
-  if (rest.length > 0) throw new EnvError('damaged', 'stored messages end in the middle of one')
+  if (length > 0) throw new EnvError('damaged', 'stored messages end in the middle of one')
 }
 
 /** The message that begins at this offset; or up to where bytes are needed at least. */

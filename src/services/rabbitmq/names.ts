@@ -3,7 +3,7 @@ import path from 'node:path'
 import { EnvError } from '../../domain/errors.ts'
 
 /** All that git-env makes in a vhost begins so; it is neither captured nor restored. */
-export const ownPrefix = 'git-env.'
+const ownPrefix = 'git-env.'
 /** An exchange that nobody publishes to: whose data is there, in its arguments. */
 export const markerExchange = `${ownPrefix}marker`
 /** A queue that only one connection can have. */

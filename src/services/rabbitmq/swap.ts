@@ -1,13 +1,12 @@
-import { rm } from 'node:fs/promises'
 import type { ContentSink } from '../../domain/content.ts'
 import { EnvError } from '../../domain/errors.ts'
 import type { ServiceRecord } from '../../domain/manifest.ts'
 import type { Staged, SwapState } from '../../domain/swap.ts'
 import type { ServiceContext, ServiceSwap } from '../service-driver.ts'
-import { amongThese, isWithin } from './compare.ts'
-import { brokerVersion, readDefinitions, readVhost } from './definitions.ts'
-import { commitLate, dropOwn, exchange, type Published } from './exchange.ts'
-import type { Entry } from './held-queue.ts'
+import { isWithin } from './compare.ts'
+import { brokerVersion, readLive, readVhost } from './definitions.ts'
+import { commitLate, type Published } from './exchange.ts'
+import { noteGivenBack } from './given-back.ts'
 import { busyConsumers, Holding } from './holding.ts'
 import type { Link } from './link.ts'
 import { type Mark, readMark } from './mark.ts'
@@ -16,7 +15,9 @@ import { type OwnNames, ownNames } from './names.ts'
 import { asBefore, asStaged, fromStaged, isBegun, onlyQueues, planOf, type StagedVhost } from './plan.ts'
 import { userCheck } from './stage.ts'
 import { recordBefore, SwapFiles } from './swap-files.ts'
+import { sweepVhost } from './sweep.ts'
 import { VhostLife } from './vhost.ts'
+import { VhostMove } from './vhost-move.ts'
 
 const longestTakingMs = 600_000
 
@@ -54,7 +55,7 @@ export class VhostSwap implements ServiceSwap {
       const mark = await readMark(await connection.channel(), this.#names.markQueue)
       if (mark?.to === 'target' && mark.phase === 2) return 'after'
       if (mark || liveAbsent) return 'between'
-      return plan && isBegun(plan, await this.#definitions(), only !== null) ? 'between' : 'before'
+      return plan && isBegun(plan, (await readLive(this.#link)).definitions, only !== null) ? 'between' : 'before'
     } finally {
       await connection.close()
     }
@@ -119,23 +120,13 @@ export class VhostSwap implements ServiceSwap {
   }
 
   async catchUp(): Promise<void> {
-    const { liveAbsent, targetAbsent, capture, exchange: exchanged } = this.#staged
+    const { liveAbsent, targetAbsent } = this.#staged
     const holding = this.#holding
     if (!holding || liveAbsent || targetAbsent) return
     const mark = await this.#mark()
     if (mark?.to !== 'target' || mark.phase !== 2) return
     await holding.cut()
-    const [target, captured] = [await this.#files.target(), await this.#files.captured(capture)]
-    const late = new Map<string, readonly Entry[]>()
-    for (const { name } of captured.index.queues) {
-      const entries = holding.entries(name)
-      const isOurs = !exchanged.includes(name) && capture === holding.number
-      const known = async () =>
-        this.#published?.get(name) ?? (await (exchanged.includes(name) ? target : captured).digests(name))
-      const there = isOurs ? new Set(entries.filter(({ isKept }) => isKept)) : amongThese(entries, await known())
-      const more = entries.filter((entry) => !there.has(entry) && !entry.isForeign)
-      if (more.length > 0) late.set(name, more)
-    }
+    const late = await this.#move.late(holding, this.#published)
     if (late.size === 0) return
     const { name, set } = this.#files.fresh('late')
     await holding.keepOnly(set.with(await this.#files.late(mark)), late)
@@ -163,7 +154,9 @@ export class VhostSwap implements ServiceSwap {
   async release(): Promise<void> {
     const holding = this.#holding
     this.#holding = undefined
-    await holding?.release()
+    if (!holding) return
+    await holding.release()
+    noteGivenBack(this.#context.privateDirectory, holding.most)
   }
 
   async before(sink: ContentSink, safety: ServiceRecord): Promise<ServiceRecord> {
@@ -196,65 +189,22 @@ export class VhostSwap implements ServiceSwap {
   }
 
   async #exchangeTo(to: Mark['to']): Promise<void> {
-    const { only, exchange: exchanged, plan, capture, liveAbsent, targetAbsent } = this.#staged
-    const stored = to === 'target' ? await this.#files.target() : await this.#files.captured(capture)
+    const { liveAbsent, targetAbsent } = this.#staged
+    const move = this.#move
+    const stored = await move.stored(to)
     const isNew = to === 'target' ? liveAbsent : targetAbsent
     if (isNew) await this.#vhost.make(stored.index.vhost)
     const holding = await this.#hold()
     if (!holding) throw new EnvError('unavailable', `${this.#context.name}: ${this.#link.broker.place} is gone`)
-    const mark = await this.#mark()
-    const live = await this.#definitions()
-    const dropped = to === 'before' ? (plan?.drop.queues ?? []).map(({ name }) => name) : []
-    const queues = isNew ? stored.index.queues.map(({ name }) => name) : [...exchanged, ...dropped]
-    const messages = to === 'target' ? stored : await this.#toBringBack(holding, stored, mark, queues)
-    const ofBefore = only ? asBefore(live, plan) : stored.index.definitions
-    const ofTarget = only ? onlyQueues(live, stored.index.definitions, only) : stored.index.definitions
-    this.#published = await exchange({
-      link: this.#link,
-      context: this.#context,
-      holding,
-      names: this.#names,
-      to,
-      capture: capture ?? 0,
-      isNew,
-      want: { definitions: to === 'before' ? ofBefore : ofTarget, messages },
-      queues: new Set([...queues, ...(to === 'before' ? messages.index.queues.map(({ name }) => name) : [])]),
-      drops: !only || to === 'before',
-      anew: plan?.anew.queues ?? [],
-      keepMore: async (going) => {
-        // On the way to the target it belongs to the capture that the mark names, which another process may have made.
-        const set =
-          to === 'target' ? await this.#files.captured(mark?.capture ?? capture) : this.#files.fresh('replaced').set
-        await holding.keepMore(set, going)
-      },
-    })
+    this.#published = await move.exchange(to, { holding, stored, isNew, mark: await this.#mark() })
     if (isNew) await this.#vhost.finish(stored.index.vhost)
     // What is made anew is ours to read back and to hold, like the rest.
-    const { queues: now } = await this.#liveDefinitions()
+    const { queues: now } = await readLive(this.#link)
     await holding.take(now.filter(({ name }) => this.#published!.has(name) && !holding.has(name)))
   }
 
-  /**
-   * On the way back only what was brought is removed: what was published since stays. What was taken away when catching up comes back too, also into
-   * queues whose messages were the same.
-   */
-  async #toBringBack(
-    holding: Holding,
-    captured: MessageSet,
-    mark: Mark | undefined,
-    queues: readonly string[],
-  ): Promise<MessageSet> {
-    const { plan, targetAbsent } = this.#staged
-    const target = targetAbsent ? undefined : await this.#files.target()
-    // What came to a queue that goes was added to the capture, and may still be there too.
-    const going = new Set([...(plan?.anew.queues ?? []), ...(plan?.drop.queues ?? []).map(({ name }) => name)])
-    for (const name of holding.queueNames) {
-      const digests = queues.includes(name) ? ((await target?.digests(name)) ?? []) : []
-      const kept = going.has(name) ? await captured.digests(name) : []
-      const chosen = amongThese(holding.entries(name), [...digests, ...kept])
-      holding.choose(name, (entry) => chosen.has(entry))
-    }
-    return captured.only(queues).with(await this.#files.late(mark))
+  get #move(): VhostMove {
+    return new VhostMove(this.#link, this.#context, this.#staged)
   }
 
   async #dropVhost(set: MessageSet): Promise<void> {
@@ -263,15 +213,6 @@ export class VhostSwap implements ServiceSwap {
     await holding.cut()
     await holding.keepMore(set, holding.queueNames)
     await this.#vhost.drop()
-  }
-
-  async #liveDefinitions() {
-    const { management, broker } = this.#link
-    return readDefinitions(management, broker.vhost, (await brokerVersion(management)).major)
-  }
-
-  async #definitions() {
-    return (await this.#liveDefinitions()).definitions
   }
 
   /** Messages of a queue that is there must be in our hands before others take their place. */
@@ -299,15 +240,4 @@ export class VhostSwap implements ServiceSwap {
     const mark = this.#holding && (await readMark(this.#holding.channel, this.#names.markQueue))
     return mark?.to === 'before' && mark.phase === 2 ? undefined : mark
   }
-}
-
-/** Drops what a restore made in the vhost and beside it, by its names. */
-export async function sweepVhost(link: Link, context: ServiceContext, id: string): Promise<void> {
-  const names = ownNames(id, context.name, context.privateDirectory)
-  const connection = await link.openIfThere()
-  if (connection) {
-    await connection.close()
-    await dropOwn(link, names)
-  }
-  await rm(names.directory, { recursive: true, force: true })
 }

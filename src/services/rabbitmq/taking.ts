@@ -32,6 +32,8 @@ export class Taking {
   readonly queues = new Map<string, TakenQueue>()
   /** Of all messages, in the order in which they came. */
   lastTag = 0n
+  /** A queue was deleted and made again: it has to be taken anew. */
+  isStale = false
   readonly #channel: Channel
   readonly #byConsumer = new Map<string, TakenQueue>()
   #next = 0
@@ -86,7 +88,10 @@ export class Taking {
     let isDrained = true
     for (const [index, taken] of all.entries()) {
       const { queue, got, atFirst, lastAt, consumers } = taken
-      if (queue.kind === 'classic' && counts[index]!.consumers < consumers.length) throw madeAnew(queue.name)
+      if (queue.kind === 'classic' && counts[index]!.consumers < consumers.length) {
+        this.isStale = true
+        throw madeAnew(queue.name)
+      }
       if (counts[index]!.ready > 0) {
         isDrained = false
         if (queue.kind === 'quorum' && got >= consumers.length * quorumPrefetch) await this.#consume(queue)

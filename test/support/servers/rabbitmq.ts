@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -16,6 +16,8 @@ export type RabbitmqServer = {
   url(vhost: string, user?: string, password?: string): string
   /** The caller closes it. */
   connect(vhost: string): Promise<ChannelModel>
+  /** What the broker has used of processors since it was started, in seconds. */
+  cpuSeconds(): number
   /** Ends the broker as a crash does, and starts it again. */
   crash(): Promise<void>
   stop(): Promise<void>
@@ -122,6 +124,11 @@ export async function startRabbitmq(place = tmpdir(), plugins = ['rabbitmq_manag
     api,
     url,
     connect: connectTo,
+    cpuSeconds: () => {
+      const pid = readFileSync(path.join(folder, 'pid'), 'utf8').trim()
+      const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
+      return (Number(fields[11]) + Number(fields[12])) / 100
+    },
     crash: async () => {
       // The keeper ends what runs under the process id that is then in the file.
       const pid = Number(execFileSync('cat', [path.join(folder, 'pid')]).toString())
