@@ -8,11 +8,17 @@ export type StoredMessage = Omit<Message, 'exchange'> & { readonly exchange: str
 
 /** An octet 1 and the exchange, or an octet 0; the routing key; the properties with their length (4 octets); the body with its length (8 octets). */
 export function encodeMessage({ exchange, routingKey, properties, body }: StoredMessage): Buffer {
-  const head = new ArgumentWriter()
-  if (exchange === undefined) head.octet(0)
-  else head.octet(1).shortString(exchange)
-  head.shortString(routingKey).longString(properties).longLong(BigInt(body.length))
-  return Buffer.concat([head.bytes(), body])
+  const from = exchange === undefined ? Buffer.from([0]) : new ArgumentWriter().octet(1).shortString(exchange).bytes()
+  const key = Buffer.from(routingKey)
+  const bytes = Buffer.allocUnsafe(from.length + 1 + key.length + 4 + properties.length + 8 + body.length)
+  let at = from.copy(bytes)
+  at = bytes.writeUInt8(key.length, at)
+  at += key.copy(bytes, at)
+  at = bytes.writeUInt32BE(properties.length, at)
+  at += properties.copy(bytes, at)
+  at = bytes.writeBigUInt64BE(BigInt(body.length), at)
+  body.copy(bytes, at)
+  return bytes
 }
 
 /** Of all that a consumer sees but the exchange. */

@@ -67,6 +67,7 @@ export function withoutDeliveryCount(properties: Buffer): { readonly properties:
 
 /** Whether the message names more routing keys, by which most exchanges would send it to other queues too. */
 export function hasMoreRoutes(properties: Buffer): boolean {
+  if (!properties.includes('CC')) return false
   return headersOf(properties)?.entries.some(({ key }) => key === 'CC' || key === 'BCC') ?? false
 }
 
